@@ -1,0 +1,49 @@
+"""Packaging of xsample_tf."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+VERSION = re.search(
+    r'__version__ = "(.+)"', (HERE / "xsample_tf" / "version.py").read_text(encoding="utf-8")
+).group(1)
+
+setup(
+    name="xsample_tf",
+    version=VERSION,
+    description="X-Sample Contrastive training (X-CLR) for TensorFlow and Keras 3",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["xsample_tf", "xsample_tf.*"]),
+    python_requires=">=3.11,<3.14",
+    install_requires=[
+        "tensorflow~=2.21.0",
+        "keras>=3.15,<3.16",
+        "keras-cv>=0.9,<0.10",
+        "keras-hub>=0.32,<0.33",
+        "tensorflow-text~=2.21.0",
+        "tensorflow-hub>=0.16.1,<0.17",
+        "tensorflow-datasets>=4.9.10,<5",
+        "absl-py>=2.1",
+        "huggingface-hub",
+        "matplotlib",
+        "numpy",
+        "pillow",
+        "pyarrow",
+        "safetensors",
+        "setuptools<81",  # tensorflow-hub imports pkg_resources, which later releases dropped.
+        "tqdm",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]~=2.21.0"],
+        "test": ["hypothesis", "pytest", "ruff"],
+    },
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

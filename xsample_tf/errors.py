@@ -1,0 +1,36 @@
+"""The one error that means: the user's input is at fault."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Input from outside (flag, file, record, argument) that cannot be used.
+
+    The message is one line: what was expected, what was received, where, and what to do. The tools
+    print it to stderr and exit with status 2; any other exception is a defect of this package.
+
+    Example:
+        >>> raise InputError("batch_size: expected at least 2 images, received 1")
+    """
+
+
+def suggest(name: str, choices: Iterable[str]) -> str:
+    """Returns the nearest of `choices` to `name`, phrased to end an error message.
+
+    Args:
+        name: What the user wrote.
+        choices: What would have been accepted.
+
+    Returns:
+        "did you mean 'resnet50'?" when something is near, else "choose from ...".
+
+    Example:
+        >>> suggest("resnet5", ["resnet18", "resnet50"])
+        "did you mean 'resnet50'?"
+    """
+    choices = sorted(choices)
+    near = difflib.get_close_matches(name, choices, n=3, cutoff=0.6)
+    if near:
+        return f"did you mean {' or '.join(repr(item) for item in near)}?"
+    return f"choose from {', '.join(choices)}"
