@@ -1,0 +1,261 @@
+"""The data directory: the schema of a record and `dataset.json`, which describes the shards.
+
+DIR/dataset.json
+DIR/train/00000.tfrecord                        tf.train.Example: image, key, captions?, label?
+DIR/val/00000.tfrecord
+DIR/embeddings/ENCODER/train/00000.tfrecord     raw little-endian float16 [K, T] per record
+DIR/embeddings/ENCODER/classes.npy              float32 [C, T], unit rows, where names are known
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from xsample_tf.errors import InputError, suggest
+
+MANIFEST = "dataset.json"
+FORMAT = 1
+_PREPARE = "python tools/prepare_data.py --source=KIND:WHERE --output=DIR --text_encoder=HANDLE"
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One TFRecord file: `path` relative to the data directory, and what it must contain."""
+
+    path: str
+    records: int
+    bytes: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+    """One text encoder's caption vectors of a data directory.
+
+    Attributes:
+        name: Folder under `embeddings/`.
+        handle: What `--text_encoder` was given.
+        size: T, the length of a vector.
+        template: What turned class names into captions, or None where captions were the source's.
+        mean: Mean of all training vectors, `[T]`, for `CosineGraph(center=...)`.
+        shards: The files of vectors by split, record for record beside the image shards.
+    """
+
+    name: str
+    handle: str
+    size: int
+    template: str | None
+    mean: tuple[float, ...]
+    shards: dict[str, tuple[Shard, ...]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """What `dataset.json` says of a data directory.
+
+    Attributes:
+        directory: The data directory.
+        splits: Image shards by split, "train" and "val".
+        class_names: C names, where labels are known.
+        captions_per_image: Largest number of captions of one image, 0 when there are none.
+        encoders: Caption vectors by encoder name.
+        rejected: How much of the source was left out or mended, by reason.
+        source: Where the records came from, as `--source` had it.
+    """
+
+    directory: str
+    splits: dict[str, tuple[Shard, ...]]
+    class_names: tuple[str, ...] | None
+    captions_per_image: int
+    encoders: dict[str, Encoder]
+    rejected: dict[str, int]
+    source: str
+
+    def records(self, split: str) -> int:
+        """Returns the number of records of `split`; raises `InputError` for an unknown split."""
+        if split not in self.splits:
+            raise InputError(
+                f"split: expected a split of {self.directory}, received {split!r}; "
+                + suggest(split, self.splits)
+            )
+        return sum(shard.records for shard in self.splits[split])
+
+    def encoder(self, name: str | None) -> Encoder:
+        """Returns the encoder called `name`, or with None the only one.
+
+        Raises:
+            InputError: there is none, none of that name, or several and no name.
+        """
+        if not self.encoders:
+            raise InputError(
+                f"embedding: {self.directory} has no caption vectors; add them with "
+                "tools/prepare_data.py --embeddings_only --text_encoder=HANDLE"
+            )
+        if name is None:
+            if len(self.encoders) > 1:
+                raise InputError(
+                    f"embedding: {self.directory} has several encoders' caption vectors; "
+                    f"name one of {', '.join(sorted(self.encoders))}"
+                )
+            return next(iter(self.encoders.values()))
+        if name not in self.encoders:
+            raise InputError(
+                f"embedding: no caption vectors {name!r} in {self.directory}; "
+                + suggest(name, self.encoders)
+            )
+        return self.encoders[name]
+
+    def class_embeddings(self, encoder_name: str | None = None) -> np.ndarray:
+        """Returns the class names' vectors, float32 `[C, T]` of unit rows.
+
+        Raises:
+            InputError: no class names, no such encoder, or the file does not fit the manifest.
+        """
+        encoder = self.encoder(encoder_name)
+        if not self.class_names:
+            raise InputError(f"class vectors: {self.directory} has no class names")
+        path = pathlib.Path(self.directory, "embeddings", encoder.name, "classes.npy")
+        try:
+            table = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise InputError(f"class vectors: cannot read {path} ({error})") from error
+        expected = (len(self.class_names), encoder.size)
+        if table.shape != expected:
+            raise InputError(
+                f"class vectors: expected {expected}, received {table.shape} in {path}"
+            )
+        return table.astype(np.float32)
+
+
+def read_dataset(directory: str | os.PathLike) -> Dataset:
+    """Reads `dataset.json` and checks that every shard is there, of the size it should have.
+
+    Args:
+        directory: A data directory as `prepare` writes it.
+
+    Raises:
+        InputError: no `dataset.json`, a malformed one, or a shard that is missing or cut short.
+
+    Example:
+        >>> read_dataset("data/flickr8k").records("train")
+        6000
+    """
+    path = pathlib.Path(directory, MANIFEST)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(
+            f"data directory: no {MANIFEST} in {directory}; prepare it with: {_PREPARE}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"data directory: cannot read {path} ({error})") from error
+    try:
+        dataset = _from_json(str(directory), content)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"data directory: {path} is not what prepare_data writes ({error!r}); prepare it again"
+        ) from error
+    for shards in (dataset.splits, *(encoder.shards for encoder in dataset.encoders.values())):
+        for shard in (shard for split in shards.values() for shard in split):
+            _check_size(dataset.directory, shard)
+    return dataset
+
+
+def write_dataset(dataset: Dataset) -> None:
+    """Writes `dataset.json` of `dataset.directory`, in one piece or not at all."""
+    content = {"format": FORMAT} | dataclasses.asdict(dataset)
+    del content["directory"]
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    write_atomic(pathlib.Path(dataset.directory, MANIFEST), (text + "\n").encode())
+
+
+def write_atomic(path: pathlib.Path, content: bytes) -> None:
+    """Writes `content` to `path` so that a kill leaves either the old file or the new one."""
+    aside = path.with_name(path.name + ".tmp")
+    with open(aside, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+
+
+def serialize(
+    image: bytes, key: str, captions: Sequence[str] = (), label: int | None = None
+) -> bytes:
+    """Returns one record, a serialized `tf.train.Example`.
+
+    Args:
+        image: JPEG or PNG bytes.
+        key: Name of the image, unique in the data directory.
+        captions: 0..K captions.
+        label: Index into the class names, or None where there is none.
+    """
+    features = {"image": _bytes_feature([image]), "key": _bytes_feature([key.encode()])}
+    if captions:
+        features["captions"] = _bytes_feature([caption.encode() for caption in captions])
+    if label is not None:
+        features["label"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[label]))
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(
+        deterministic=True
+    )
+
+
+def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Parses one record (a string scalar) or a batch of them (`[N]`), in graph mode too.
+
+    Returns:
+        "image" and "key", strings (empty where absent); "label", int64 (-1 where absent);
+        "captions", strings `[K]`, for a batch a `RaggedTensor` `[N, (K)]`.
+    """
+    return tf.io.parse_example(
+        serialized,
+        {
+            "image": tf.io.FixedLenFeature([], tf.string, default_value=""),
+            "key": tf.io.FixedLenFeature([], tf.string, default_value=""),
+            "label": tf.io.FixedLenFeature([], tf.int64, default_value=-1),
+            "captions": tf.io.RaggedFeature(tf.string, row_splits_dtype=tf.int64),
+        },
+    )
+
+
+def _bytes_feature(values: list[bytes]) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+
+def _check_size(directory: str, shard: Shard) -> None:
+    path = pathlib.Path(directory, shard.path)
+    received = f"{path.stat().st_size:,}" if path.is_file() else "no file"
+    if received != f"{shard.bytes:,}":
+        raise InputError(
+            f"data directory: {MANIFEST} expects {shard.bytes:,} bytes, received {received} at "
+            f"{path}; restore that file or prepare the directory again"
+        )
+
+
+def _from_json(directory: str, content: dict) -> Dataset:
+    if content["format"] != FORMAT:
+        raise ValueError(f"format {content['format']}, this version reads {FORMAT}")
+    names = content["class_names"]
+    return Dataset(
+        directory=directory,
+        splits=_shards(content["splits"]),
+        class_names=None if names is None else tuple(names),
+        captions_per_image=int(content["captions_per_image"]),
+        encoders={
+            name: Encoder(
+                **entry | {"mean": tuple(entry["mean"]), "shards": _shards(entry["shards"])}
+            )
+            for name, entry in content["encoders"].items()
+        },
+        rejected=dict(content["rejected"]),
+        source=str(content["source"]),
+    )
+
+
+def _shards(splits: dict) -> dict[str, tuple[Shard, ...]]:
+    return {split: tuple(Shard(**entry) for entry in entries) for split, entries in splits.items()}
