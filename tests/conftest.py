@@ -7,9 +7,15 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest
+import tensorflow as tf
+
+# Four logical devices, so that what must hold on several replicas can be tested on one CPU.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
+)
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
-sys.path.insert(0, str(REPOSITORY / "tools"))
+sys.path[:0] = [str(REPOSITORY / "tools"), str(REPOSITORY / "tests" / "helpers")]
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +25,16 @@ def repository() -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> pathlib.Path:
-    directory = REPOSITORY.parent / "shared" / "data"
+    return _shared("data", "real images and captions")
+
+
+@pytest.fixture(scope="session")
+def shared_oracles() -> pathlib.Path:
+    return _shared("oracles", "numbers from other people's losses")
+
+
+def _shared(name: str, what: str) -> pathlib.Path:
+    directory = REPOSITORY.parent / "shared" / name
     if not directory.is_dir():
-        pytest.skip("real images and captions (../shared/data) are not on this machine")
+        pytest.skip(f"{what} (../shared/{name}) are not on this machine")
     return directory

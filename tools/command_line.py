@@ -1,0 +1,145 @@
+"""What all tools share: flags from files and the command line, errors in one line, exit status.
+
+Beyond absl: the command line wins over a flagfile wherever it stands, a flagfile named in a
+flagfile is relative to that file, and whatever is left over is an error.
+"""
+
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterator
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Before TensorFlow is imported.
+
+from absl import flags
+
+from xsample_tf.errors import InputError, suggest
+
+# Where each flag's value came from: the flagfile and line, or the command line.
+_origins: dict[str, str] = {}
+_flagfiles: list[pathlib.Path] = []
+
+
+def run(main: Callable[[], None], description: str) -> None:
+    """Parses the flags, runs a tool, and exits 0 when done, 2 when the user's input is at fault.
+
+    Args:
+        main: The tool, called after the flags are parsed.
+        description: What `--help` prints first.
+    """
+    try:
+        if not {"--help", "-h", "--helpfull"}.isdisjoint(sys.argv[1:]):
+            print(f"{description.strip()}\n{flags.FLAGS.main_module_help()}")
+            return
+        parse(sys.argv)
+        main()
+    except InputError as error:
+        print(f"error: {' '.join(str(error).split(chr(10)))}", file=sys.stderr)
+        sys.exit(2)
+
+
+def parse(arguments: list[str]) -> None:
+    """Parses flags from the command line and the flagfiles that it names.
+
+    Args:
+        arguments: As `sys.argv`, the program first.
+
+    Raises:
+        InputError: An unknown flag, a bad value, a flagfile that is missing or has a line that is
+            no flag, or an argument that is left over.
+    """
+    _origins.clear()
+    _flagfiles.clear()
+    from_files, from_line = [], []
+    words = iter(arguments[1:])
+    for word in words:
+        if word in ("--flagfile", "-flagfile"):
+            word = f"--flagfile={next(words, '')}"
+        if word.lstrip("-").startswith("flagfile="):
+            from_files += _read(pathlib.Path(word.partition("=")[2]), "command line", ())
+        else:
+            from_line.append((word, "command line"))
+    for word, origin in from_files + from_line:
+        if word.startswith("-"):
+            _origins[_flag_name(word, origin)] = origin
+    try:
+        left = flags.FLAGS([arguments[0], *(word for word, _ in from_files + from_line)])
+    except flags.Error as error:
+        raise InputError(str(error)) from None
+    if left[1:]:
+        raise InputError(f"expected flags as --name=value, received {left[1]!r}")
+
+
+def _read(path: pathlib.Path, where: str, parents: tuple) -> list[tuple[str, str]]:
+    """The arguments in a flagfile, each with where it stands."""
+    if not path.is_file():
+        raise InputError(f"flagfile: expected a file, received {str(path)!r} ({where})")
+    if path.resolve() in parents:
+        raise InputError(f"flagfile: {path} names itself ({where})")
+    _flagfiles.append(path)
+    result = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        line, here = line.strip(), f"{path}:{number}"
+        if not line or line.startswith(("#", "//")):
+            continue
+        if not line.startswith("--"):
+            raise InputError(f"{here}: expected a flag as --name=value, received {line!r}")
+        if line.startswith("--flagfile="):
+            nested = path.parent / line.partition("=")[2]
+            result += _read(nested, here, (*parents, path.resolve()))
+        else:
+            result.append((line, here))
+    return result
+
+
+def _flag_name(word: str, origin: str) -> str:
+    """The name of the flag that a word sets; an unknown one is an error with the nearest names."""
+    name = word.lstrip("-").partition("=")[0].replace("-", "_")
+    if name in flags.FLAGS:
+        return name
+    if name.startswith("no") and name[2:] in flags.FLAGS:
+        return name[2:]
+    own = [flag for group in _own_flags().values() for flag in group]
+    raise InputError(f"unknown flag --{name} ({origin}): {suggest(name, own)}")
+
+
+def _own_flags() -> dict[str, list[str]]:
+    """The names of the running tool's own flags, by module."""
+    modules = flags.FLAGS.flags_by_module_dict()
+    own = {
+        module: [flag.name for flag in group]
+        for module, group in modules.items()
+        if not module.startswith(("absl", "tensorflow", "kagglehub"))
+    }
+    return own
+
+
+def settings() -> Iterator[tuple[str, object, str]]:
+    """Yields the name, value and origin of every flag of the tool that is not at its default."""
+    for group in _own_flags().values():
+        for name in sorted(group):
+            flag = flags.FLAGS[name]
+            if name in _origins and flag.value != flag.default:
+                yield name, flag.value, _origins[name]
+
+
+def header_command(tool: str) -> str | None:
+    """The command for `tool` in the opening comment of a flagfile in use, on one line, if any.
+
+    Args:
+        tool: File name, such as "prepare_data.py".
+    """
+    for path in _flagfiles:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        comment = " ".join(line.lstrip("# ") for line in lines if line.startswith("#"))
+        # A command ends where its flags end; a backslash continues it on the next line.
+        words = iter(comment.replace("\\ ", "").split())
+        for word in words:
+            if word == f"tools/{tool}":
+                command = ["python", word]
+                for argument in words:
+                    if not argument.startswith("--"):
+                        break
+                    command.append(argument)
+                return " ".join(command)
+    return None
