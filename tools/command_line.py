@@ -60,7 +60,7 @@ def parse(arguments: list[str]) -> None:
         else:
             from_line.append((word, "command line"))
     for word, origin in from_files + from_line:
-        if word.startswith("-"):
+        if word.startswith("--"):
             _origins[_flag_name(word, origin)] = origin
     try:
         left = flags.FLAGS([arguments[0], *(word for word, _ in from_files + from_line)])
@@ -143,3 +143,8 @@ def header_command(tool: str) -> str | None:
                     command.append(argument)
                 return " ".join(command)
     return None
+
+
+def config_name() -> str:
+    """The name of the first flagfile in use, without its ending, or "run"."""
+    return _flagfiles[0].stem if _flagfiles else "run"

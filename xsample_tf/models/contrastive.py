@@ -125,6 +125,10 @@ class XSampleModel(keras.Model):
 
     def _loss_of(self, data: Any, training: bool) -> tf.Tensor:
         """The scalar loss of a batch; updates the metrics."""
+        if not hasattr(self.loss, "rows"):
+            raise InputError(
+                f"loss: expected compile(loss=XSampleContrastiveLoss(...)), received {self.loss!r}"
+            )
         views, side, weight = keras.utils.unpack_x_y_sample_weight(data)
         embeddings = self.embed_views(views, training=training)
         rows, statistics = self.loss.rows(self._side_for_loss(side), embeddings)
@@ -150,19 +154,6 @@ class XSampleModel(keras.Model):
             )
         return side[wanted]
 
-    def compile(self, optimizer: Any = "adam", loss: Any = None, **arguments: Any) -> None:
-        """As in Keras; `loss` is an `XSampleContrastiveLoss`.
-
-        Raises:
-            InputError: A loss that does not compare views.
-        """
-        if not hasattr(loss, "rows"):
-            raise InputError(
-                f"loss: expected an XSampleContrastiveLoss, received {loss!r}; other losses do "
-                "not see the whole batch"
-            )
-        super().compile(optimizer=optimizer, loss=loss, **arguments)
-
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """Means since the last reset: loss, KL, the target's entropy and own mass, substitutes."""
@@ -177,7 +168,9 @@ class XSampleModel(keras.Model):
         if self.steps_per_execution > 1 or self.run_eagerly:
             return super().make_train_function(force)
         if self.train_function is None or force:
-            step = tf.function(self.train_step, jit_compile=self.jit_compile)
+            step = tf.function(
+                self.train_step, jit_compile=self.jit_compile, autograph=False, reduce_retracing=True
+            )
 
             def train_function(iterator: Any) -> dict[str, tf.Tensor]:
                 start = time.perf_counter()

@@ -1,0 +1,184 @@
+"""From options to the parts of a run: views, graph, model, optimizer, precision."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from xsample_tf import data, graphs, losses, models
+from xsample_tf.data import views
+from xsample_tf.errors import InputError
+from xsample_tf.training import optimizers
+from xsample_tf.training.options import Options
+
+
+def make_views(options: Options) -> views.SimCLR | views.AutoAugment:
+    """The augmentation policy that the options name."""
+    if options.augmentation == "simclr":
+        return views.SimCLR(
+            options.image_size,
+            views=options.views,
+            blur=options.blur,
+            strength=options.color_strength,
+            min_scale=options.min_crop,
+        )
+    return views.AutoAugment(options.image_size, views=options.views, min_scale=options.min_crop)
+
+
+def make_graph(options: Options, dataset: data.Dataset) -> graphs.SimilarityGraph:
+    """The similarity graph that the options name, for this data.
+
+    Raises:
+        InputError: The data has no captions' vectors, or no labels, where the graph needs them.
+    """
+    if options.graph in ("class", "label") and dataset.class_names is None:
+        raise InputError(
+            f"graph: {options.graph!r} needs labels, and {dataset.directory} has none; use "
+            "--graph=cosine, or prepare the data with --label_column"
+        )
+    if options.graph == "instance":
+        return graphs.InstanceGraph()
+    if options.graph == "label":
+        return graphs.LabelGraph()
+    encoder = dataset.encoder(options.embedding or None)
+    center = encoder.mean if options.center else None
+    if options.graph == "class":
+        vectors = dataset.class_embeddings(encoder.name)
+        return graphs.ClassGraph.from_embeddings(vectors, center)
+    return graphs.CosineGraph(center)
+
+
+def make_model(options: Options) -> models.XSampleModel:
+    """Encoder and projector with fresh weights that depend on the seed alone."""
+    keras.utils.set_random_seed(options.seed)
+    encoder = models.backbone(
+        options.backbone, image_size=options.image_size, small_images=options.small_images
+    )
+    projector = models.projector(
+        encoder.output_shape[-1],
+        options.projector_hidden,
+        options.projector_dim,
+        options.projector_layers,
+    )
+    return models.XSampleModel(encoder, projector)
+
+
+def make_optimizer(
+    options: Options, total_steps: int, steps_per_epoch: int
+) -> tuple[keras.Optimizer, float]:
+    """The optimizer with its schedule, and the effective peak learning rate.
+
+    Raises:
+        InputError: A warm-up that is not shorter than the run.
+    """
+    warmup_steps = round(options.warmup_epochs * steps_per_epoch)
+    if warmup_steps >= total_steps:
+        raise InputError(
+            f"warmup_epochs: expected less than the run's {total_steps / steps_per_epoch:.4g} "
+            f"epochs, received {options.warmup_epochs:g}"
+        )
+    peak = optimizers.effective_learning_rate(
+        options.learning_rate, options.batch_size, options.learning_rate_scaling
+    )
+    schedule = optimizers.warmup_cosine(peak, total_steps, warmup_steps)
+    return (
+        optimizers.build(options.optimizer, schedule, options.weight_decay, options.momentum),
+        peak,
+    )
+
+
+def make_loss(
+    options: Options, graph: graphs.SimilarityGraph, target_temperature: float
+) -> losses.XSampleContrastiveLoss:
+    """The loss over that graph."""
+    return losses.XSampleContrastiveLoss(
+        graph,
+        temperature=options.temperature,
+        target_temperature=target_temperature,
+        exclude_self=options.exclude_self,
+    )
+
+
+def length(options: Options, steps_per_epoch: int) -> int:
+    """The run's length in steps.
+
+    Raises:
+        InputError: Neither epochs nor steps are given.
+    """
+    if options.steps is None and options.epochs is None:
+        raise InputError("expected the length of the run: give epochs or steps")
+    return options.steps if options.steps is not None else options.epochs * steps_per_epoch
+
+
+def accelerated() -> bool:
+    """Whether there is a GPU or a TPU."""
+    return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
+
+
+def precision_policy(options: Options) -> str:
+    """The Keras dtype policy: bfloat16 where asked, or where the device computes in it."""
+    if options.precision != "auto":
+        return {"float32": "float32", "bfloat16": "mixed_bfloat16"}[options.precision]
+    capable = bool(tf.config.list_logical_devices("TPU"))
+    for device in tf.config.list_physical_devices("GPU"):
+        details = tf.config.experimental.get_device_details(device)
+        capable |= details.get("compute_capability", (0, 0)) >= (8, 0)
+    return "mixed_bfloat16" if capable else "float32"
+
+
+def compile_step(options: Options) -> tuple[bool, str]:
+    """Whether the step is compiled by XLA, and why."""
+    if options.xla != "auto":
+        return options.xla == "on", "as asked"
+    if accelerated():
+        return True, "there is an accelerator"
+    return False, "on a CPU, XLA's convolutions are slower than TensorFlow's"
+
+
+def choose_target_temperature(
+    options: Options, graph: graphs.SimilarityGraph, dataset: data.Dataset
+) -> tuple[float, losses.TargetSummary]:
+    """The target temperature, solved for where asked, and what the target then looks like."""
+    given, mass = options.parse_target_temperature()
+    if graph.features == "index":
+        side = tf.range(options.batch_size).numpy()
+    else:
+        side = data.side_information(
+            options.data_dir, "train", options.embedding or None, limit=options.batch_size
+        )[graph.features]
+    if mass is not None:
+        given = losses.solve_target_temperature(
+            graph, side, mass, options.views, options.exclude_self
+        )
+    summary = losses.summarize_target(graph, side, given, options.views, options.exclude_self)
+    return summary.target_temperature, summary
+
+
+def describe_target(summary: losses.TargetSummary, options: Options) -> str:
+    """What is printed before step 1, with a warning where the target is one-sided."""
+    text = (
+        f"target: temperature {summary.target_temperature:g} leaves "
+        f"{summary.own_mass:.2f} of the mass on the image's own other "
+        f"view{'s' if options.views > 2 else ''}; entropy {summary.entropy:.2f} nats, "
+        f"{summary.effective_positives:.1f} effective positives "
+        f"(batch {options.batch_size}, graph {options.graph})"
+    )
+    if options.graph == "instance" or 0.2 <= summary.own_mass <= 0.95:
+        return text
+    extreme = (
+        "hardly ranks an image's own views first"
+        if summary.own_mass < 0.2
+        else ("hardly differs from SimCLR's")
+    )
+    return (
+        f"{text}\nwarning: at this batch size and data the target {extreme}; "
+        "--target_temperature=auto:0.5 chooses the temperature by this mass"
+    )
+
+
+def describe_length(total_steps: int, steps_per_epoch: int) -> str:
+    """The run's length in words."""
+    return (
+        f"{total_steps} steps = {total_steps / steps_per_epoch:.4g} epochs of {steps_per_epoch} "
+        f"steps, {math.ceil(total_steps / steps_per_epoch)} passes over the data"
+    )
