@@ -1,0 +1,78 @@
+"""What every text encoder is: a callable from captions to unit vectors."""
+
+import abc
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from xsample_tf.errors import InputError
+
+
+class TextEncoder(abc.ABC):
+    """Captions to unit vectors; the kinds differ in `_encode` alone.
+
+    Attributes:
+        name: Safe as a file name; the folder of the vectors in a data directory.
+        handle: What `load_encoder` was given.
+        size: T, the length of a vector.
+
+    Example:
+        >>> encoder = load_encoder("lexical")
+        >>> encoder(["two dogs on grass", "a dog on the lawn"]).shape
+        (2, 384)
+    """
+
+    def __init__(self, handle: str, size: int) -> None:
+        self.name = _file_name(handle)
+        self.handle = handle
+        self.size = size
+
+    def __call__(self, captions: Sequence[str]) -> np.ndarray:
+        """Returns the vectors of K captions.
+
+        Args:
+            captions: K texts; equal ones are computed once.
+
+        Returns:
+            float32 `[K, T]`, rows of unit length. A blank caption, or one in which the encoder
+            finds nothing, gives a row of zeros; a row that is not finite becomes NaN. The caller
+            counts both.
+
+        Raises:
+            InputError: `captions` is one string, or has an element that is not a string.
+        """
+        if isinstance(captions, str | bytes):
+            raise InputError("captions: expected a sequence of strings, received one string")
+        for index, caption in enumerate(captions):
+            if not isinstance(caption, str):
+                raise InputError(
+                    f"captions: expected strings, received {type(caption).__name__} "
+                    f"at index {index}"
+                )
+        distinct = list(dict.fromkeys(caption for caption in captions if caption.strip()))
+        vectors = np.zeros([len(distinct) + 1, self.size], np.float32)  # The last is for blanks.
+        if distinct:
+            vectors[:-1] = _unit_rows(self._encode(distinct))
+        rows = {caption: row for row, caption in enumerate(distinct)}
+        return vectors[[rows.get(caption, -1) for caption in captions]]
+
+    @abc.abstractmethod
+    def _encode(self, captions: list[str]) -> np.ndarray:
+        """Returns float `[K, T]` of any length for K ≥ 1 distinct captions, none blank."""
+
+
+def _unit_rows(vectors: np.ndarray) -> np.ndarray:
+    """Returns rows of unit length; a row of zeros stays so, one that is not finite becomes NaN."""
+    vectors = np.asarray(vectors, np.float64)  # The square of a large float32 overflows.
+    finite = np.isfinite(vectors).all(axis=1, keepdims=True)
+    lengths = np.linalg.norm(np.where(finite, vectors, 0), axis=1, keepdims=True)
+    units = np.where(finite, vectors, np.nan) / np.where(lengths > 0, lengths, 1)
+    return units.astype(np.float32)
+
+
+def _file_name(handle: str) -> str:
+    """Returns the last part of a path, id or address; a version number keeps what it numbers."""
+    parts = [part for part in re.split(r"[/\\]+", handle) if part not in ("", ".", "..")]
+    name = "-".join(parts[-2:] if parts and parts[-1].isdecimal() else parts[-1:])
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "encoder"
