@@ -51,7 +51,7 @@ KEPT = {
 FRAMES = {"save_all": True, "append_images": [PICTURE.rotate(180)]}
 ENCODED_AGAIN = {
     "cmyk jpeg": _file(PICTURE.convert("CMYK"), "JPEG", quality=95),
-    "palette": _file(PICTURE.convert("P"), "PNG"),
+    "palette": _file(PICTURE.quantize(256), "PNG"),
     "webp": _file(PICTURE, "WEBP", quality=95),
     "animated webp": _file(PICTURE, "WEBP", quality=95, **FRAMES),
     "gif": _file(PICTURE, "GIF"),

@@ -1,0 +1,115 @@
+"""Turns captioned or labelled images into the data directory that tools/train.py reads.
+
+python tools/prepare_data.py --source=table:captions.csv --output=data/mine --text_encoder=lexical
+
+Sources: table:FILE (.csv, .tsv, .jsonl, .parquet), folder:DIR (a folder per class), tfds:NAME,
+scenes:count=4000,size=64. The same command continues a run that was stopped, and with another
+--text_encoder adds its vectors.
+"""
+
+from absl import flags
+from command_line import run
+
+from xsample_tf import text
+from xsample_tf.data import embed, prepare, sources
+from xsample_tf.errors import InputError
+
+_SOURCE = flags.DEFINE_string("source", None, "KIND:WHERE of the images.")
+_VALIDATION_SOURCE = flags.DEFINE_string(
+    "validation_source", None, "KIND:WHERE of the validation split, when it stands elsewhere."
+)
+_OUTPUT = flags.DEFINE_string("output", None, "The data directory to write.")
+_TEXT_ENCODER = flags.DEFINE_list(
+    "text_encoder",
+    [],
+    "Handles: lexical, a sentence-transformers directory or Hugging Face id, a SavedModel or "
+    "TF-Hub handle; none leaves the captions without vectors.",
+)
+_EMBEDDINGS_ONLY = flags.DEFINE_bool(
+    "embeddings_only", False, "Add caption vectors to shards that --output has; needs no --source."
+)
+_IMAGE_COLUMN = flags.DEFINE_string("image_column", None, "Column or feature of the image.")
+_CAPTION_COLUMN = flags.DEFINE_list("caption_column", [], "Columns or features of captions.")
+_LABEL_COLUMN = flags.DEFINE_string("label_column", None, "Column or feature of the class.")
+_KEY_COLUMN = flags.DEFINE_string("key_column", None, "Column that names the image.")
+_IMAGE_ROOT = flags.DEFINE_string(
+    "image_root", None, "What a table's paths are relative to; else the table's folder."
+)
+_CLASS_NAMES = flags.DEFINE_string(
+    "class_names",
+    None,
+    "File of the classes in the order of their labels, a line each: KEY, or KEY<TAB>NAME.",
+)
+_TEMPLATE = flags.DEFINE_string(
+    "template", "a photo of a {}", "Makes class names captions where there are no others."
+)
+_VALIDATION_FRACTION = flags.DEFINE_float(
+    "validation_fraction", 0.05, "Share of the images for val/ when the source has no such split."
+)
+_RECORDS_PER_SHARD = flags.DEFINE_integer("records_per_shard", 1024, "Records in a shard.")
+_MAX_REJECTED_FRACTION = flags.DEFINE_float(
+    "max_rejected_fraction", 0.5, "Share of unusable images above which the run fails."
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Orders the images of a table or of folders.")
+_THREADS = flags.DEFINE_integer("threads", None, "Threads that read images; else one per core.")
+_TFDS_DIR = flags.DEFINE_string("tfds_dir", None, "Where TFDS keeps its data.")
+_OVERWRITE = flags.DEFINE_bool(
+    "overwrite", False, "Delete what --output has of an earlier preparation with other flags."
+)
+
+
+def main() -> None:
+    if not _OUTPUT.value:
+        raise InputError("output: expected a folder for the data directory, received none")
+    if bool(_SOURCE.value) == _EMBEDDINGS_ONLY.value:
+        raise InputError("source: expected --source=KIND:WHERE, or else --embeddings_only")
+    if _EMBEDDINGS_ONLY.value and not _TEXT_ENCODER.value:
+        raise InputError("text_encoder: expected a handle such as lexical with --embeddings_only")
+    encoders = [text.load_encoder(handle) for handle in _TEXT_ENCODER.value]
+    if _EMBEDDINGS_ONLY.value:
+        embed.add_embeddings(
+            _OUTPUT.value, encoders, template=_TEMPLATE.value, overwrite=_OVERWRITE.value
+        )
+        return
+    prepare.prepare(
+        _SOURCE.value,
+        _OUTPUT.value,
+        encoders,
+        validation_source=_VALIDATION_SOURCE.value,
+        options=_options(),
+        template=_TEMPLATE.value,
+        records_per_shard=_RECORDS_PER_SHARD.value,
+        max_rejected_fraction=_MAX_REJECTED_FRACTION.value,
+        threads=_THREADS.value,
+        overwrite=_OVERWRITE.value,
+    )
+    if not encoders:
+        print("no caption vectors; add them with --embeddings_only --text_encoder=HANDLE")
+
+
+def _options() -> sources.Options:
+    return sources.Options(
+        image_column=_IMAGE_COLUMN.value,
+        caption_columns=tuple(_CAPTION_COLUMN.value),
+        label_column=_LABEL_COLUMN.value,
+        key_column=_KEY_COLUMN.value,
+        image_root=_IMAGE_ROOT.value,
+        class_names=_class_names(),
+        tfds_dir=_TFDS_DIR.value,
+        validation_fraction=_VALIDATION_FRACTION.value,
+        seed=_SEED.value,
+    )
+
+
+def _class_names() -> tuple[str, ...]:
+    if not _CLASS_NAMES.value:
+        return ()
+    try:
+        with open(_CLASS_NAMES.value, encoding="utf-8") as file:
+            return tuple(line.rstrip("\n") for line in file if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"class_names: cannot read {_CLASS_NAMES.value} ({error})") from error
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

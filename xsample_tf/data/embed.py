@@ -1,0 +1,242 @@
+"""Captions in shards -> vectors beside them, for one text encoder after another."""
+
+import collections
+import dataclasses
+import io
+import os
+import pathlib
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from xsample_tf.data import making, records
+from xsample_tf.data.writing import Journal, ShardWriter
+from xsample_tf.errors import InputError
+
+_CHUNK = 512  # Captions per call, sorted by length so that little of a batch is padding.
+_REMEMBERED = 1 << 20  # Captions whose vectors are kept: 0.8 GB at T = 384.
+
+
+class TextEncoder(Protocol):
+    """What turns captions into vectors; `name` is the folder they go to."""
+
+    name: str
+    handle: str
+    size: int
+
+    def __call__(self, captions: Sequence[str]) -> np.ndarray:
+        """Returns float `[K, size]`."""
+
+
+def add_embeddings(
+    directory: str | os.PathLike,
+    encoders: Sequence[TextEncoder],
+    *,
+    template: str = "a photo of a {}",
+    overwrite: bool = False,
+    log: Callable[[str], None] = print,
+) -> records.Dataset:
+    """Adds each encoder's vectors to a data directory, a file of them beside each shard.
+
+    Vectors are stored at unit length. One that is not finite is stored as zeros, which relate to
+    nothing, and counted as "embedding_not_finite:NAME"; one that is zero as "embedding_zero:NAME".
+    A directory that has an encoder's vectors keeps them; a pass that was killed goes on.
+
+    Args:
+        directory: The data directory.
+        encoders: Text encoders with `name`, `handle` and `size`; each is called with up to 512
+            captions.
+        template: Makes captions of class names for the table of class vectors; where the records'
+            captions were made of class names, give the same.
+        overwrite: Replaces the vectors of an encoder of the same name.
+        log: Receives a line per encoder.
+
+    Raises:
+        InputError: no captions, another encoder's vectors under the same name, vectors of another
+            shape than `[K, size]`, or a shard that cannot be read.
+
+    Example:
+        >>> add_embeddings("data/photos", [text.load_encoder("lexical")]).encoders.keys()
+        dict_keys(['all-MiniLM-L6-v2', 'lexical'])
+    """
+    dataset = records.read_dataset(directory)
+    for encoder in encoders:
+        _check(dataset, encoder, overwrite)
+    for encoder in encoders:
+        if encoder.name not in dataset.encoders or overwrite:
+            dataset = _Pass(dataset, encoder, overwrite).run(template)
+            log(f"{'caption vectors':<24}{encoder.name}, {encoder.size} values each")
+    return dataset
+
+
+def _check(dataset: records.Dataset, encoder: TextEncoder, overwrite: bool) -> None:
+    if not re.fullmatch(r"[\w.-]+", encoder.name) or encoder.name.startswith("."):
+        raise InputError(f"text encoder: expected a name safe for files, received {encoder.name!r}")
+    if not dataset.captions_per_image and not dataset.class_names:
+        raise InputError(f"text encoder: {dataset.directory} has no captions and no class names")
+    known = dataset.encoders.get(encoder.name)
+    if known and not overwrite and (known.handle, known.size) != (encoder.handle, encoder.size):
+        raise InputError(
+            f"text encoder: {dataset.directory} has vectors {encoder.name!r} of size {known.size} "
+            f"from {known.handle!r}, now size {encoder.size} from {encoder.handle!r}; replace them "
+            "with --embeddings_only --overwrite"
+        )
+
+
+class _Pass:
+    """One encoder over all shards; each distinct caption is encoded once."""
+
+    def __init__(self, dataset: records.Dataset, encoder: TextEncoder, overwrite: bool):
+        self._dataset, self._encoder = dataset, encoder
+        self._directory = pathlib.Path(dataset.directory)
+        self._folder = f"embeddings/{encoder.name}"
+        if overwrite:
+            shutil.rmtree(self._directory / self._folder, ignore_errors=True)
+        identity = {"handle": encoder.handle, "size": encoder.size}
+        self._journal = Journal(self._directory / self._folder / "embed.jsonl", identity)
+        self._known: dict[str, np.ndarray] = {}
+
+    def run(self, template: str) -> records.Dataset:
+        """Writes the vectors, then `dataset.json` with the encoder in it."""
+        splits = self._dataset.splits
+        total = sum(self._dataset.records(split) for split in splits)
+        sums, count = np.zeros(self._encoder.size, np.float64), 0
+        with tqdm(total=total, unit=" images", desc=self._encoder.name, disable=None) as bar:
+            for split, shard in [(name, shard) for name in splits for shard in splits[name]]:
+                captions = _captions(self._directory, shard)
+                vectors = self._stored(shard, captions)
+                if vectors is None:
+                    vectors = self._write(shard, captions)
+                if split == "train":
+                    sums += sum(rows.astype(np.float64).sum(axis=0) for rows in vectors)
+                    count += sum(np.any(rows, axis=1).sum() for rows in vectors)
+                bar.update(shard.records)
+        if self._dataset.class_names:
+            self._write_classes(template)
+        return self._enter(template, sums / max(count, 1))
+
+    def _stored(self, shard: records.Shard, captions: list[list[str]]) -> list[np.ndarray] | None:
+        """Returns the vectors of a shard that an earlier run finished."""
+        entry = self._journal.entries.get(shard.path)
+        if entry is None or not (self._directory / entry["shard"]["path"]).is_file():
+            return None
+        content = read_shard(self._directory, records.Shard(**entry["shard"]))
+        vectors = [np.frombuffer(row, "<f2").reshape(-1, self._encoder.size) for row in content]
+        for texts, rows in zip(captions, vectors, strict=True):
+            self._remember({text: row for text, row in zip(texts, rows, strict=True) if row.any()})
+        return vectors
+
+    def _write(self, shard: records.Shard, captions: list[list[str]]) -> list[np.ndarray]:
+        """Encodes what is new in a shard and writes its vectors."""
+        texts = {text for of_image in captions for text in of_image}
+        found = {text: self._known[text] for text in texts if text in self._known}
+        found |= self._encode(sorted(texts - found.keys(), key=lambda text: (len(text), text)))
+        self._remember(found)
+        writer = ShardWriter(self._directory, f"{self._folder}/{shard.path}")
+        vectors, rejected = [], collections.Counter()
+        for of_image in captions:
+            rows = np.array([found[text] for text in of_image], "<f2")
+            rows = rows.reshape(-1, self._encoder.size)
+            finite = np.isfinite(rows).all(axis=1)
+            rejected["embedding_not_finite"] += int(np.sum(~finite))
+            rejected["embedding_zero"] += int(np.sum(~rows.any(axis=1)))
+            rows[~finite] = 0
+            writer.write(rows.tobytes())
+            vectors.append(rows)
+        written = dataclasses.asdict(writer.close())
+        self._journal.add(shard.path, {"shard": written, "rejected": +rejected})
+        return vectors
+
+    def _remember(self, vectors: dict[str, np.ndarray]) -> None:
+        if len(self._known) < _REMEMBERED:
+            self._known |= vectors
+
+    def _encode(self, captions: list[str]) -> dict[str, np.ndarray]:
+        """Returns float16 unit rows; zeros and what is not finite stay so."""
+        rows: dict[str, np.ndarray] = {}
+        for start in range(0, len(captions), _CHUNK):
+            chunk = captions[start : start + _CHUNK]
+            vectors = np.asarray(self._encoder(chunk), np.float32)
+            if vectors.shape != (len(chunk), self._encoder.size):
+                raise InputError(
+                    f"text encoder: expected vectors [{len(chunk)}, {self._encoder.size}], "
+                    f"received {list(vectors.shape)} from {self._encoder.handle}"
+                )
+            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+            units = vectors / np.where(lengths > 0, lengths, 1)
+            rows |= zip(chunk, units.astype("<f2"), strict=True)
+        return rows
+
+    def _write_classes(self, template: str) -> None:
+        """Writes the class names' vectors, `classes.npy`."""
+        names = self._dataset.class_names
+        captions = [making.fill(template, name) for name in names]
+        rows = self._encode(list(dict.fromkeys(captions)))
+        table = np.nan_to_num(np.array([rows[text] for text in captions], np.float32))
+        lengths = np.linalg.norm(table, axis=1, keepdims=True)  # Float16 rounded them.
+        buffer = io.BytesIO()
+        np.save(buffer, table / np.where(lengths > 0, lengths, 1))
+        path = self._directory / self._folder / "classes.npy"
+        records.write_atomic(path, buffer.getvalue())
+
+    def _enter(self, template: str, mean: np.ndarray) -> records.Dataset:
+        """Returns the data set with this encoder, as `dataset.json` now has it."""
+        name = self._encoder.name
+        entries = self._journal.entries
+        rejected = collections.Counter()
+        for entry in entries.values():
+            rejected.update({f"{reason}:{name}": n for reason, n in entry["rejected"].items()})
+        of_others = {
+            reason: count
+            for reason, count in self._dataset.rejected.items()
+            if not reason.endswith(f":{name}")
+        }
+        encoder = records.Encoder(
+            name=name,
+            handle=self._encoder.handle,
+            size=self._encoder.size,
+            template=template if self._dataset.class_names else None,
+            mean=tuple(float(value) for value in mean.astype(np.float32)),
+            shards={
+                split: tuple(records.Shard(**entries[shard.path]["shard"]) for shard in shards)
+                for split, shards in self._dataset.splits.items()
+            },
+        )
+        dataset = dataclasses.replace(
+            self._dataset,
+            encoders=self._dataset.encoders | {name: encoder},
+            rejected=of_others | dict(rejected),
+        )
+        records.write_dataset(dataset)
+        return dataset
+
+
+def read_shard(directory: pathlib.Path, shard: records.Shard) -> list[bytes]:
+    """Returns a shard's records; an `InputError` when it is corrupt or not what it should be."""
+    path = directory / shard.path
+    try:
+        content = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+    except tf.errors.OpError as error:
+        raise InputError(
+            f"data directory: {path} is corrupt; prepare the directory again"
+        ) from error
+    if len(content) != shard.records:
+        raise InputError(
+            f"data directory: expected {shard.records} records in {path}, received {len(content)}"
+        )
+    return content
+
+
+def _captions(directory: pathlib.Path, shard: records.Shard) -> list[list[str]]:
+    """Returns the captions of each record of an image shard."""
+    captions = []
+    for serialized in read_shard(directory, shard):
+        features = tf.train.Example.FromString(serialized).features.feature
+        texts = features["captions"].bytes_list.value if "captions" in features else []
+        captions.append([text.decode("utf-8", "replace") for text in texts])
+    return captions

@@ -1,0 +1,288 @@
+"""What people have (class folders, tables, TFDS, generated scenes), as one stream of samples."""
+
+import collections
+import dataclasses
+import hashlib
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from xsample_tf.data import images, scenes
+from xsample_tf.errors import InputError, suggest
+
+KINDS = ("folder", "scenes", "table", "tfds")
+UNKNOWN_CLASS = -1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sample:
+    """One image of a source: `source.read(image)` gives its file's bytes.
+
+    `label` is None where the source has none, outside 0..C-1 where it names an unknown class.
+    Text that is not UTF-8 arrives as Python reads file names: with surrogate escapes.
+    """
+
+    key: str
+    image: object
+    captions: tuple[str, ...] = ()
+    label: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Classes:
+    """The classes of a source: what the source calls them, and their names for captions."""
+
+    keys: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def label(self, key: str) -> int:
+        """Returns the index of the class that the source calls `key`, or `UNKNOWN_CLASS`."""
+        return self._indices.get(key, UNKNOWN_CLASS)
+
+    def __post_init__(self):
+        indices = {key: i for i, key in enumerate(self.keys)}
+        if len(indices) < len(self.keys):
+            twice = next(key for i, key in enumerate(self.keys) if indices[key] != i)
+            raise InputError(f"class_names: {twice!r} stands in the list more than once")
+        object.__setattr__(self, "_indices", indices)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How to read a source; what a kind of source does not need is ignored.
+
+    Attributes:
+        image_column: Column (TFDS: feature) of the image; None looks for the usual names.
+        caption_columns: Columns of captions, each a text or a list of texts; empty as above.
+        label_column: Column of the class, a number or a name; None as above.
+        key_column: Column that names the image; None takes its path or its row.
+        image_root: What relative paths of a table are relative to; None is the table's folder.
+        class_names: The classes in the order of their labels, each "KEY" or "KEY<TAB>NAME" where
+            KEY is what the source has (n01440764) and NAME what a caption should say (tench).
+        tfds_dir: Where TFDS keeps its data; None is the default of TFDS.
+        validation_fraction: Share of the scenes' count that is generated for validation.
+        seed: Orders the samples of sources that can be listed before they are read.
+    """
+
+    image_column: str | None = None
+    caption_columns: tuple[str, ...] = ()
+    label_column: str | None = None
+    key_column: str | None = None
+    image_root: str | None = None
+    class_names: tuple[str, ...] = ()
+    tfds_dir: str | None = None
+    validation_fraction: float = 0.05
+    seed: int = 0
+
+    def classes(self) -> Classes | None:
+        """Returns the classes that `class_names` lists, or None."""
+        if not self.class_names:
+            return None
+        pairs = [line.partition("\t") for line in self.class_names]
+        return Classes(
+            tuple(key.strip() for key, _, _ in pairs),
+            tuple((name or key).strip() for key, _, name in pairs),
+        )
+
+
+class Source(Protocol):
+    """A source of samples.
+
+    Attributes:
+        classes: The classes, or None where labels have no names.
+        captioned: Whether samples come with captions of their own.
+        counts: Number of samples by split: "train" and "val" as the source has them, or "all".
+        rejected: What was left out while listing, by reason.
+        fingerprint: Differs when the samples or their order differ.
+    """
+
+    classes: Classes | None
+    captioned: bool
+    counts: dict[str, int]
+    rejected: collections.Counter
+    fingerprint: str
+
+    def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
+        """Yields the samples at positions [start, stop) of `split`, always the same ones."""
+
+    def read(self, image: object) -> bytes:
+        """Returns an image file's bytes; called from many threads.
+
+        Raises:
+            images.ImageError: with the reason.
+        """
+
+
+def open_source(spec: str, options: Options, classes: Classes | None = None) -> Source:
+    """Opens `KIND:WHERE`, one of table:FILE, folder:DIR, tfds:NAME and scenes:count=N,....
+
+    Args:
+        spec: The source as `--source` has it.
+        options: How to read it.
+        classes: Classes that the labels must agree with, above `options.class_names`.
+
+    Raises:
+        InputError: An unknown kind, nothing there, or nothing that fits the options.
+
+    Example:
+        >>> open_source("folder:cifar100", Options()).counts
+        {'train': 20000, 'val': 5000}
+    """
+    kind, _, where = spec.partition(":")
+    if kind not in KINDS or not where:
+        raise InputError(
+            f"source: expected KIND:WHERE such as folder:photos, received {spec!r}; "
+            + suggest(kind, KINDS)
+        )
+    classes = classes or options.classes()
+    if kind == "folder":
+        return open_folders(where, options, classes)
+    if kind == "scenes":
+        return Scenes(where, options)
+    if kind == "table":
+        from xsample_tf.data import sources_table  # Imports pyarrow.
+
+        return sources_table.Table(where, options, classes)
+    from xsample_tf.data import sources_tfds  # Imports tensorflow_datasets.
+
+    return sources_tfds.TFDS(where, options, classes)
+
+
+class FileList:
+    """A `Source` whose samples are listed, in order, and whose images are files."""
+
+    def __init__(
+        self,
+        splits: dict[str, list[Sample]],
+        classes: Classes | None,
+        captioned: bool,
+        rejected: collections.Counter | None = None,
+    ):
+        self.classes = classes
+        self.captioned = captioned
+        self.rejected = rejected or collections.Counter()
+        self.counts = {split: len(samples) for split, samples in splits.items()}
+        self._splits = splits
+        digest = hashlib.sha256(repr(classes and classes.names).encode())
+        for split, samples in splits.items():
+            digest.update(split.encode())
+            for sample in samples:
+                digest.update(repr((sample.key, sample.captions, sample.label)).encode())
+        self.fingerprint = digest.hexdigest()
+
+    def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
+        """See `Source`."""
+        return iter(self._splits[split][start:stop])
+
+    def read(self, image: str) -> bytes:
+        """See `Source`."""
+        return read_file(image)
+
+
+def read_file(path: str) -> bytes:
+    """Returns the bytes of a file; an `images.ImageError` says why there are none."""
+    try:
+        return pathlib.Path(path).read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise images.ImageError("missing_file") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path.
+        raise images.ImageError("unreadable_file") from error
+
+
+def permuted(samples: Sequence[Sample], seed: int) -> list[Sample]:
+    """Returns the samples in an order of `seed`: sources sorted by class would train badly."""
+    return [samples[i] for i in np.random.default_rng(seed).permutation(len(samples))]
+
+
+def clean_key(text: str) -> str:
+    """Returns a key that is valid UTF-8 whatever bytes the file's name has."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def open_folders(where: str, options: Options, classes: Classes | None) -> FileList:
+    """Opens DIR/CLASS/**/IMAGE, or DIR/train/CLASS/... with DIR/val, DIR/validation or DIR/test.
+
+    Raises:
+        InputError: no such folder, or no class folders with files in it.
+    """
+    root = pathlib.Path(where)
+    if not root.is_dir():
+        raise InputError(f"source: no folder {where}; expected one folder per class in it")
+    names = {entry.name for entry in root.iterdir() if entry.is_dir()}
+    held_out = [name for name in ("val", "validation", "test") if name in names]
+    if "train" in names and names <= {"train", "val", "validation", "test"}:
+        folders = {"train": "train"} | ({"val": held_out[0]} if held_out else {})
+        if not held_out:
+            folders = {"all": "train"}
+    else:
+        folders = {"all": ""}
+    if classes is None:
+        keys = tuple(sorted(_class_folders(root / next(iter(folders.values())))))
+        classes = Classes(keys, tuple(clean_key(key) for key in keys))
+    splits = {}
+    for split, folder in folders.items():
+        samples = list(_class_images(root, root / folder, classes))
+        if not samples:
+            raise InputError(
+                f"source: expected class folders of images in {root / folder}, found none; "
+                "images that have no class folder go through table:"
+            )
+        splits[split] = permuted(samples, options.seed)
+    return FileList(splits, classes, captioned=False)
+
+
+def _class_folders(folder: pathlib.Path) -> list[str]:
+    return [e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith(".")]
+
+
+def _class_images(root: pathlib.Path, folder: pathlib.Path, classes: Classes) -> Iterator[Sample]:
+    for name in sorted(_class_folders(folder)):
+        label = classes.label(name)
+        for parent, folders, files in os.walk(folder / name, followlinks=True):
+            folders.sort()
+            for file in sorted(files):
+                if not file.startswith("."):
+                    path = os.path.join(parent, file)
+                    yield Sample(clean_key(os.path.relpath(path, root)), path, (), label)
+
+
+class Scenes:
+    """A `Source` of generated captioned images, `count=4000,size=48,seed=0,correlation=0.0`.
+
+    The validation split is `validation_fraction` of `count` more, generated with split="val".
+    """
+
+    _DEFAULTS = {"count": 4000, "size": 64, "seed": 0, "correlation": 0.0}
+
+    def __init__(self, where: str, options: Options):
+        self._values = dict(self._DEFAULTS)
+        for item in where.split(","):
+            name, _, text = item.partition("=")
+            if name not in self._DEFAULTS:
+                raise InputError(f"scenes: unknown {name!r}; {suggest(name, self._DEFAULTS)}")
+            try:
+                self._values[name] = type(self._DEFAULTS[name])(text)
+            except ValueError as error:
+                raise InputError(f"scenes: expected a number, received {item!r}") from error
+        count = self._values.pop("count")
+        if count < 1:
+            raise InputError(f"scenes: expected count of at least 1, received {count}")
+        held_out = round(count * options.validation_fraction)
+        self.classes = Classes(tuple(scenes.CLASS_NAMES), tuple(scenes.CLASS_NAMES))
+        self.captioned = True
+        self.counts = {"train": count} | ({"val": held_out} if held_out else {})
+        self.rejected = collections.Counter()
+        self.fingerprint = f"scenes {self._values}"
+
+    def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
+        """See `Source`."""
+        made = scenes.generate(stop - start, split=split, start=start, **self._values)
+        for position, scene in enumerate(made, start):
+            yield Sample(f"{split}/{position:07d}", scene.image, tuple(scene.captions), scene.label)
+
+    def read(self, image: np.ndarray) -> bytes:
+        """See `Source`."""
+        return images.encode_png(image)

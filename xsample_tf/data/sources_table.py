@@ -1,0 +1,233 @@
+"""Tables of images and captions as a source: rows to samples, labels to classes."""
+
+import collections
+import dataclasses
+import glob
+import os
+import pathlib
+import re
+
+import numpy as np
+
+from xsample_tf.data import tables
+from xsample_tf.data.sources import (
+    UNKNOWN_CLASS,
+    Classes,
+    FileList,
+    Options,
+    Sample,
+    clean_key,
+    permuted,
+    read_file,
+)
+from xsample_tf.errors import InputError, suggest
+
+# What people call the columns, looked for in this order when no flag names them.
+_IMAGE = ("image", "image_path", "filepath", "file_name", "filename", "path", "img", "jpg", "png")
+_CAPTION = ("caption", "captions", "text", "sentence", "sentences", "description")
+_LABEL = ("label", "class", "category")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Columns:
+    image: str
+    captions: tuple[str, ...]
+    label: str | None
+    key: str | None
+
+    def wanted(self) -> list[str]:
+        """All of them, the image first."""
+        others = (*self.captions, self.label, self.key)
+        return list(dict.fromkeys([self.image, *(name for name in others if name)]))
+
+
+@dataclasses.dataclass
+class _Record:
+    image: str | tables.Cell
+    captions: list[str]
+    label: object
+
+
+class Table(FileList):
+    """A `sources.Source` over one table or several alike.
+
+    Rows with the same image path are one sample with several captions, and so are list-valued
+    caption cells and several caption columns.
+
+    Args:
+        where: FILE.csv, .tsv, .jsonl, .parquet (UTF-8), or a pattern: `data/train-*.parquet`.
+        options: Columns and `image_root`.
+        classes: Classes that the labels must be of; None takes the names found.
+
+    Raises:
+        InputError: no such file, an unknown format, a file that cannot be parsed, a missing column,
+            or no row with an image.
+    """
+
+    def __init__(self, where: str, options: Options, classes: Classes | None):
+        files = _files(where)
+        opened = [tables.open_file(file) for file in files]
+        columns = _choose_columns(files, opened, options)
+        self._cells = tables.ImageCells()
+        self._root = options.image_root
+        self._left_out = collections.Counter()
+        common = os.path.commonpath([os.path.dirname(file) or "." for file in files])
+        records: dict[str, _Record] = {}
+        for file, table in zip(files, opened, strict=True):
+            for index, row in enumerate(table.rows(columns.wanted())):
+                key = f"{os.path.relpath(file, common)}/{index:07d}"
+                self._add(records, file, key, row, columns)
+        if not records:
+            raise InputError(f"source: no row with an image in {where}")
+        if classes is None and columns.label:
+            classes = _find_classes(records, opened[0], columns.label)
+        samples = [
+            Sample(key, record.image, tuple(record.captions), _label(record.label, classes))
+            for key, record in records.items()
+        ]
+        order = _permuted_by_row_group if _stored(samples[0]) else permuted
+        super().__init__(
+            {"all": order(samples, options.seed)}, classes, bool(columns.captions), self._left_out
+        )
+
+    def read(self, image: str | tables.Cell) -> bytes:
+        """See `sources.Source`."""
+        if isinstance(image, str):
+            return read_file(image)
+        content = self._cells.read(image)
+        if content is None and image.path:
+            return read_file(self._path(image.file, image.path))
+        return content or b""
+
+    def _add(
+        self,
+        records: dict[str, _Record],
+        file: str,
+        key: str,
+        row: tables.Row | None,
+        columns: _Columns,
+    ) -> None:
+        if row is None or row[columns.image] in ("", None):
+            self._left_out["malformed_row"] += 1
+            return
+        image, label = row[columns.image], row[columns.label] if columns.label else None
+        captions = [text for name in columns.captions for text in _texts(row[name])]
+        if not isinstance(image, tables.Cell):
+            key = os.path.normpath(str(image))
+            image = self._path(file, str(image))
+        if columns.key:
+            key = str(row[columns.key])
+        key = clean_key(key)
+        known = records.get(key)
+        if known is None:
+            records[key] = _Record(image, captions, label)
+        elif known.image != image or not columns.captions:
+            self._left_out["duplicate_key"] += 1
+        elif known.label != label:
+            self._left_out["label_conflict"] += 1
+        else:
+            known.captions.extend(captions)
+
+    def _path(self, file: str, path: str) -> str:
+        root = os.path.dirname(file) if self._root is None else self._root
+        return os.path.normpath(os.path.join(root, path))
+
+
+def _files(where: str) -> list[str]:
+    files = [where] if os.path.isfile(where) else sorted(glob.glob(where))
+    if not files:
+        parent = pathlib.Path(where).parent
+        near = [str(path) for path in parent.glob("*") if path.suffix in tables.FORMATS]
+        raise InputError(
+            f"source: no table {where}"
+            + (f"; {suggest(where, near)}" if near else f", nor any other table in {parent}")
+        )
+    return files
+
+
+def _choose_columns(files: list[str], opened: list, options: Options) -> _Columns:
+    """Takes the columns that the flags name, which must be in every file, else the usual ones."""
+    present = opened[0].columns
+
+    def usual(names: tuple[str, ...]) -> str | None:
+        return next((name for name in names if name in present), None)
+
+    captions = options.caption_columns or tuple(filter(None, [usual(_CAPTION)]))
+    columns = _Columns(
+        options.image_column or usual(_IMAGE) or "image",
+        captions,
+        options.label_column or usual(_LABEL),
+        options.key_column,
+    )
+    flags = {columns.image: "image_column", columns.label: "label_column"}
+    flags |= {columns.key: "key_column"} | dict.fromkeys(captions, "caption_column")
+    for file, table in zip(files, opened, strict=True):
+        for name in columns.wanted():
+            if name not in table.columns:
+                raise InputError(
+                    f"{flags[name]}: no column {name!r} in {file}; " + suggest(name, table.columns)
+                )
+    return columns
+
+
+def _texts(value: object) -> list[str]:
+    """Returns the captions of a cell: a text, a list of texts, or nothing."""
+    if value is None:
+        return []
+    if isinstance(value, list):
+        return [text for item in value for text in _texts(item)]
+    if isinstance(value, bytes):
+        return [value.decode("utf-8", "surrogateescape")]
+    return [str(value)]
+
+
+def _whole(value: object) -> int | None:
+    """Returns a label that is a number: 3, 3.0 (pandas, where some are missing), "3"."""
+    if isinstance(value, str) and re.fullmatch(r"\s*-?\d+(\.0)?\s*", value):
+        return int(float(value))
+    if isinstance(value, int | float) and value == int(value):
+        return int(value)
+    return None
+
+
+def _missing(label: object) -> bool:
+    return label is None or label == "" or label != label
+
+
+def _find_classes(records: dict[str, _Record], table: object, column: str) -> Classes | None:
+    """Returns the names that Parquet has, or those in the labels; None where all are numbers."""
+    names = table.class_names(column) if isinstance(table, tables.Parquet) else None
+    if names is None:
+        found = {record.label for record in records.values() if not _missing(record.label)}
+        if all(_whole(label) is not None for label in found):
+            return None
+        names = sorted(str(label) for label in found)
+    return Classes(tuple(names), tuple(clean_key(name) for name in names))
+
+
+def _label(value: object, classes: Classes | None) -> int | None:
+    if _missing(value):
+        return None
+    known = classes.label(str(value)) if classes else UNKNOWN_CLASS
+    if known != UNKNOWN_CLASS:
+        return known
+    number = _whole(value)
+    return UNKNOWN_CLASS if number is None else number
+
+
+def _stored(sample: Sample) -> bool:
+    return isinstance(sample.image, tables.Cell)
+
+
+def _permuted_by_row_group(samples: list[Sample], seed: int) -> list[Sample]:
+    """Permutes row groups, and the rows within each: a row group is read as a whole."""
+    groups = collections.defaultdict(list)
+    for sample in samples:
+        groups[sample.image.file, sample.image.group].append(sample)
+    ordered = list(groups.values())
+    generator = np.random.default_rng(seed)
+    return [
+        ordered[g][i]
+        for g in generator.permutation(len(ordered))
+        for i in generator.permutation(len(ordered[g]))
+    ]

@@ -1,0 +1,103 @@
+"""Shards that are whole or absent, and a journal of which are done, so that a kill costs one."""
+
+import hashlib
+import json
+import os
+import pathlib
+
+import tensorflow as tf
+
+from xsample_tf.data.records import Shard
+from xsample_tf.errors import InputError
+
+
+class ShardWriter:
+    """Writes one TFRecord file aside; `close` puts it in its place.
+
+    Args:
+        directory: The data directory.
+        path: Of the shard, relative to it.
+    """
+
+    def __init__(self, directory: str, path: str):
+        self._directory, self._path = directory, path
+        self._place = pathlib.Path(directory, path)
+        self._place.parent.mkdir(parents=True, exist_ok=True)
+        self._aside = self._place.with_suffix(".tmp")
+        self._writer = tf.io.TFRecordWriter(str(self._aside))
+        self._records = 0
+
+    def write(self, record: bytes) -> None:
+        """Appends a record."""
+        self._writer.write(record)
+        self._records += 1
+
+    def close(self) -> Shard:
+        """Returns the shard once it is on the disk under its name."""
+        self._writer.close()
+        return finish(self._directory, self._path, self._aside, self._records)
+
+
+def finish(directory: str, path: str, aside: pathlib.Path, records: int) -> Shard:
+    """Renames the finished file `aside` to the shard `path` and describes it."""
+    with open(aside, "rb") as file:
+        os.fsync(file.fileno())
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    size = aside.stat().st_size
+    os.replace(aside, pathlib.Path(directory, path))
+    return Shard(path, records, size, digest)
+
+
+class Journal:
+    """Finished pieces of work, a line of JSON each, after a line that says of what work.
+
+    Args:
+        path: The journal; created when absent.
+        configuration: What the pieces depend on, JSON values.
+
+    Raises:
+        InputError: the journal is of another configuration.
+    """
+
+    def __init__(self, path: pathlib.Path, configuration: dict):
+        self._path = path
+        self.entries: dict[str, dict] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = _whole_lines(path)
+        if not lines:
+            self._append(configuration)
+            return
+        before = lines[0]
+        differing = [
+            f"{name}={before.get(name)!r}, now {value!r}"
+            for name, value in configuration.items()
+            if before.get(name) != value
+        ]
+        if differing:
+            raise InputError(
+                f"output: {path.parent} was made with {'; '.join(differing)}; "
+                "choose another output, or start over with --overwrite"
+            )
+        self.entries = {line["piece"]: line["result"] for line in lines[1:]}
+
+    def add(self, piece: str, result: dict) -> None:
+        """Records that a piece is done; its files must be on the disk."""
+        self.entries[piece] = result
+        self._append({"piece": piece, "result": result})
+
+    def _append(self, line: dict) -> None:
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _whole_lines(path: pathlib.Path) -> list[dict]:
+    """Reads a journal, and cuts off a last line that a kill left unfinished."""
+    if not path.is_file():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        os.truncate(path, len(whole))
+    return [json.loads(line) for line in whole.splitlines()]
