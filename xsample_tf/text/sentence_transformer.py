@@ -154,10 +154,10 @@ def read_layout(directory: str) -> Layout:
 
 def _modules(directory: str) -> tuple[str, str]:
     """Returns the transformer's directory, relative, and the pooling's name."""
-    modules = _read_json(directory, "modules.json")
+    modules = _read_json(directory, "modules.json", kind=list)
     if not modules:
         return "", "mean"
-    paths = {module["type"].rsplit(".", 1)[-1]: module.get("path", "") for module in modules}
+    paths = {m.get("type", "?").rsplit(".", 1)[-1]: m.get("path", "") for m in modules}
     unknown = sorted(set(paths) - {"Transformer", "Pooling", "Normalize"})
     if unknown or "Transformer" not in paths or "Pooling" not in paths:
         raise InputError(
@@ -216,13 +216,16 @@ def _weights(directory: str) -> dict[str, np.ndarray]:
         raise InputError(f"text encoder: {path} is damaged ({error}); copy it again") from error
 
 
-def _read_json(directory: str, name: str, required: bool = False) -> Any:
-    """Returns the file's content; {} where there is none, unless it is required."""
+def _read_json(directory: str, name: str, required: bool = False, kind: type = dict) -> Any:
+    """Returns the file's content; an empty one where there is no file, unless it is required."""
     path = os.path.join(directory, name)
     if not os.path.exists(path) and not required:
-        return {}
+        return kind()
     try:
         with open(path, encoding="utf-8") as file:
-            return json.load(file)
+            content = json.load(file)
     except (OSError, ValueError) as error:
         raise InputError(f"text encoder: expected JSON in {path}, received {error}") from error
+    if not isinstance(content, kind):
+        raise InputError(f"text encoder: expected a JSON {kind.__name__} in {path}, received other")
+    return content

@@ -1,0 +1,78 @@
+import shutil
+
+import huggingface_hub
+import numpy as np
+import pytest
+from huggingface_hub import constants
+
+from xsample_tf import text
+from xsample_tf.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("handle", "message"),
+    [
+        ("lexcal", "received 'lexcal'; did you mean 'lexical'"),
+        ("all-minilm-l6-v2", "did you mean 'all-MiniLM-L6-v2'"),
+        ("", "received ''; choose from all-MiniLM-L12-v2"),
+        ("/no/such/directory", "an existing directory.*'/no/such/directory'"),
+        ("two words", "received 'two words'"),
+    ],
+)
+def test_unknown_handle_has_the_nearest_names(handle, message):
+    with pytest.raises(InputError, match=message):
+        text.load_encoder(handle)
+
+
+def test_directory_of_something_else_is_refused(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(InputError, match=r"saved_model.pb .*modules.json.*received notes.txt"):
+        text.load_encoder(str(tmp_path))
+    with pytest.raises(InputError, match="received an empty one or a file"):
+        text.load_encoder(str(tmp_path / "notes.txt"))
+
+
+def test_download_that_fails_names_the_id(monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match="'nobody/nothing': no such directory.*download") as error:
+        text.load_encoder("nobody/nothing")
+    assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path, make_directory):
+    """A hub whose every model is the tiny BERT; returns its directory and what was asked for."""
+    directory = make_directory()
+    (directory / "onnx").mkdir()
+    asked = []
+
+    def download(model_id, allow_patterns):
+        asked.append((model_id, tuple(allow_patterns)))
+        target = tmp_path / "cache" / model_id
+        files = [path for pattern in allow_patterns for path in directory.rglob(pattern)]
+        for file in files:
+            copy = target / file.relative_to(directory)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+        return str(target)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    return directory, asked
+
+
+@pytest.mark.parametrize("handle", ["all-MiniLM-L6-v2", "owner/tiny"])
+def test_hugging_face_id(hub, handle):
+    directory, asked = hub
+    encoder = text.load_encoder(handle)
+    expected = handle if "/" in handle else f"sentence-transformers/{handle}"
+    assert encoder.handle == expected == asked[0][0] and encoder.name == expected.split("/")[1]
+    expected = text.load_encoder(str(directory))(["a dog"])
+    np.testing.assert_allclose(encoder(["a dog"]), expected, atol=1e-6)
+
+
+def test_weights_of_another_family_are_not_downloaded(hub):
+    directory, asked = hub
+    (directory / "config.json").write_text('{"model_type": "mpnet"}')
+    with pytest.raises(InputError, match="'owner/all-mpnet-base-v2'.*BERT family.*'mpnet'"):
+        text.load_encoder("owner/all-mpnet-base-v2")
+    assert len(asked) == 1 and not any("safetensors" in pattern for pattern in asked[0][1])

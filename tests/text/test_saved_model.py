@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from xsample_tf import text
+from xsample_tf.errors import InputError
+
+TEXTS = tf.TensorSpec([None], tf.string)
+
+
+class Lengths(tf.Module):
+    """Strings to (number of bytes, 1), as a module that can be called."""
+
+    def __init__(self):
+        super().__init__()
+        self.one = tf.Variable(1.0)
+
+    @tf.function(input_signature=[TEXTS])
+    def __call__(self, captions):
+        sizes = tf.cast(tf.strings.length(captions), tf.float32)
+        return tf.stack([sizes, tf.ones_like(sizes) * self.one], axis=1)
+
+
+class Signatures(tf.Module):
+    def __init__(self):
+        super().__init__()
+        self.lengths = Lengths()
+
+    @tf.function(input_signature=[TEXTS])
+    def embed(self, words):
+        vectors = self.lengths(words)
+        return {"scores": vectors * 0, "embedding": vectors, "count": tf.shape(words)[0]}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 2])])
+    def numbers(self, x):
+        return {"y": x}
+
+    @tf.function(input_signature=[TEXTS])
+    def ragged(self, x):
+        return {"ids": tf.strings.length(x)}
+
+
+def _check(directory):
+    captions = ["dog", "a", "", "dog", *("x" * n for n in range(2, 300))]
+    encoder = text.load_encoder(str(directory))
+    vectors = encoder(captions)
+    sizes = np.array([len(caption) for caption in captions], np.float64)
+    expected = np.stack([sizes, sizes > 0], 1) / np.maximum(np.hypot(sizes, 1), 1)[:, None]
+    assert encoder.size == 2 and encoder.name == directory.name
+    np.testing.assert_allclose(vectors, expected, atol=1e-6)
+
+
+def test_module_that_can_be_called(tmp_path):
+    tf.saved_model.save(Lengths(), str(tmp_path / "lengths-1"))
+    _check(tmp_path / "lengths-1")
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "default"])
+def test_signature_with_several_outputs(tmp_path, signature):
+    model = Signatures()
+    tf.saved_model.save(model, str(tmp_path / "model"), signatures={signature: model.embed})
+    _check(tmp_path / "model")
+
+
+def test_what_does_not_embed_strings_is_refused(tmp_path):
+    model = Signatures()
+    signatures = {"serving_default": model.numbers, "default": model.ragged}
+    tf.saved_model.save(model, str(tmp_path / "numbers"), signatures=signatures)
+    with pytest.raises(InputError, match="numbers.*strings.*serving_default:.*default:") as error:
+        text.load_encoder(str(tmp_path / "numbers"))
+    assert "\n" not in str(error.value)
+
+
+def test_model_without_signatures_is_refused(tmp_path):
+    tf.saved_model.save(tf.Module(), str(tmp_path / "empty"))
+    with pytest.raises(InputError, match="received signatures none"):
+        text.load_encoder(str(tmp_path / "empty"))
+
+
+def test_damaged_model_is_refused(tmp_path):
+    (tmp_path / "saved_model.pb").write_bytes(b"not a graph")
+    with pytest.raises(InputError, match="cannot be loaded as a SavedModel") as error:
+        text.load_encoder(str(tmp_path))
+    assert "\n" not in str(error.value)
