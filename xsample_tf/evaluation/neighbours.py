@@ -1,0 +1,119 @@
+"""Nearest neighbours by cosine, and the weighted k-nearest-neighbour classifier on them."""
+
+import numpy as np
+import tensorflow as tf
+
+NEIGHBOURS = 20
+TEMPERATURE = 0.07
+_QUERY_TILE = 4096
+
+
+def unit_rows(features: np.ndarray) -> np.ndarray:
+    """Returns `features` `[N, D]` as float32 rows of length 1; a zero row stays zero."""
+    features = np.asarray(features, np.float32)
+    length = np.linalg.norm(features, axis=1, keepdims=True)
+    return features / np.maximum(length, np.finfo(np.float32).tiny)
+
+
+def nearest(
+    gallery: np.ndarray,
+    queries: np.ndarray,
+    k: int,
+    exclude_self: bool = False,
+    tile: int = 8192,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k most similar gallery rows of each query, most similar first.
+
+    Only a tile of the similarity matrix exists at a time, so 1.28 million x 50,000 fits.
+
+    Args:
+        gallery: Float `[N, D]`.
+        queries: Float `[Q, D]`.
+        k: How many; at most N (N - 1 with `exclude_self`).
+        exclude_self: The queries are the gallery, and a row is not its own neighbour.
+        tile: Gallery rows at a time.
+
+    Returns:
+        Cosines float32 `[Q, k]` and gallery rows int32 `[Q, k]`; of equal cosines the first row.
+
+    Example:
+        >>> cosine, row = nearest(train_features, val_features, k=20)
+    """
+    count = len(queries)
+    cosines = np.full((count, k), -np.inf, np.float32)
+    rows = np.full((count, k), -1, np.int32)
+    queries = unit_rows(queries)
+    for first in range(0, len(gallery), tile):
+        columns = tf.constant(unit_rows(gallery[first : first + tile]))
+        for start in range(0, count, _QUERY_TILE):
+            part = slice(start, start + _QUERY_TILE)
+            cosines[part], rows[part] = _merge(
+                tf.constant(cosines[part]),
+                tf.constant(rows[part]),
+                tf.constant(queries[part]),
+                columns,
+                tf.constant(start if exclude_self else -count),
+                tf.constant(first),
+            )
+    return cosines, rows
+
+
+@tf.function(reduce_retracing=True)
+def _merge(
+    cosines: tf.Tensor,
+    rows: tf.Tensor,
+    queries: tf.Tensor,
+    columns: tf.Tensor,
+    own: tf.Tensor,
+    first: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Merges a tile, gallery rows `first`.., into the best so far; `own`: row of queries[0]."""
+    k = tf.shape(cosines)[1]
+    similarity = tf.matmul(queries, columns, transpose_b=True)
+    candidates = first + tf.range(tf.shape(columns)[0])
+    itself = own + tf.range(tf.shape(queries)[0])
+    similarity = tf.where(itself[:, None] == candidates[None, :], -np.inf, similarity)
+    best, column = tf.math.top_k(similarity, tf.minimum(k, tf.shape(columns)[0]))
+    both = tf.concat([cosines, best], axis=1)
+    # top_k prefers the first of equals, and earlier tiles stand first.
+    merged, place = tf.math.top_k(both, k)
+    known = tf.concat([rows, tf.gather(candidates, column)], axis=1)
+    return merged, tf.gather(known, place, axis=1, batch_dims=1)
+
+
+def knn_scores(
+    cosines: np.ndarray,
+    neighbour_labels: np.ndarray,
+    classes: int,
+    temperature: float = TEMPERATURE,
+) -> np.ndarray:
+    """Class scores of the weighted kNN classifier (arXiv 1805.01978, section 3.4).
+
+    A neighbour of cosine c votes for its label with weight exp(c / temperature).
+
+    Args:
+        cosines: Float `[Q, k]`, as `nearest` returns them.
+        neighbour_labels: Int `[Q, k]`, the neighbours' labels, 0 .. classes - 1.
+        classes: Number of classes C.
+        temperature: Of the weights; 0.07 is the convention, with k = 20.
+
+    Returns:
+        Float32 `[Q, C]`; 0 for a class that no neighbour has.
+    """
+    # Relative to the nearest neighbour: the same ranking, and no overflow at any temperature.
+    weights = np.exp((cosines - cosines[:, :1]) / temperature)
+    scores = np.zeros((len(cosines), classes), np.float32)
+    np.add.at(scores, (np.arange(len(cosines))[:, None], neighbour_labels), weights)
+    return scores
+
+
+def accuracy(scores: np.ndarray, labels: np.ndarray, top: int = 1) -> float:
+    """Share of rows whose label is among the `top` highest scores; a tie counts against it.
+
+    Args:
+        scores: Float `[N, C]`, finite.
+        labels: Int `[N]`.
+        top: How many guesses a row has.
+    """
+    own = np.take_along_axis(scores, np.asarray(labels)[:, None], axis=1)
+    return float(np.mean(np.sum(scores >= own, axis=1) <= top))

@@ -1,0 +1,247 @@
+"""Export of a trained encoder: a SavedModel that needs TensorFlow alone, weights, and a card."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from xsample_tf.data import views
+from xsample_tf.errors import InputError
+from xsample_tf.version import __version__
+
+SAVED_MODEL, ENCODER, CARD = "saved_model", "encoder.keras", "model_card.json"
+_HALF_PRECISION = ("float16", "bfloat16")
+
+
+def export(
+    encoder: keras.Model,
+    directory: str | os.PathLike,
+    image_size: int,
+    card: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes `saved_model/`, `encoder.keras` and `model_card.json` into `directory`.
+
+    The SavedModel has two signatures; both give {"embedding": float32 [B, D]}, the encoder's output:
+
+    - `serving_default(images)`: float32 `[B, H, W, 3]` in [0, 1], any size;
+    - `embed_jpeg(jpeg)`: strings `[B]`, JPEG or PNG files of any sizes. One that cannot be decoded
+      fails the call.
+
+    Both bring images to size by `views.Evaluation`, as evaluation does, except that images given to
+    `serving_default` at exactly `image_size` are taken as they are. The export computes in float32
+    whatever the encoder was trained in. An export that stands there is replaced in one piece.
+
+    Args:
+        encoder: Keras model from images `[B, H, W, 3]` in [0, 1] to `[B, D]`.
+        directory: Where to write; made if missing. Anything but an export there is an error.
+        image_size: Side of the images that the encoder gets.
+        card: What the model card says beside versions and sizes; JSON-able.
+
+    Raises:
+        InputError: The encoder cannot be serialised or does not take such images, or `directory` is
+            in use for something else.
+
+    Example:
+        >>> export(model.encoder, "runs/first/export", 224, {"scores": results})
+        >>> encoder = tf.saved_model.load("runs/first/export/saved_model")
+        >>> encoder.signatures["serving_default"](tf.random.uniform([2, 300, 400, 3]))["embedding"]
+    """
+    directory = pathlib.Path(directory)
+    _check_replaceable(directory)
+    encoder = _in_float32(encoder)
+    size = _embedding_size(encoder, image_size)
+    # Beside, so that the rename stays within one file system.
+    aside = directory.with_name(f".{directory.name}.{os.getpid()}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        _save_model(encoder, aside / SAVED_MODEL, image_size)
+        encoder.save(aside / ENCODER)
+        content = {
+            **(card or {}),
+            "image_size": image_size,
+            "embedding_size": size,
+            "parameters": encoder.count_params(),
+            "versions": {
+                "xsample_tf": __version__,
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
+            },
+        }
+        (aside / CARD).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        _replace(directory, aside)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """An export, or anyone's SavedModel of the same signature, for evaluation.
+
+    Attributes:
+        saved_model: The SavedModel's directory.
+        card: The model card, empty where there is none.
+        encoder_file: `encoder.keras`, or None.
+    """
+
+    saved_model: pathlib.Path
+    card: dict[str, Any]
+    encoder_file: pathlib.Path | None
+    _signature: Any = dataclasses.field(repr=False)
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """Returns embeddings `[B, D]` of images float32 `[B, H, W, 3]` in [0, 1]."""
+        return self._signature(images)["embedding"]
+
+
+def load(path: str | os.PathLike) -> Exported:
+    """Opens an export for evaluation.
+
+    Args:
+        path: A SavedModel, a directory that `export` wrote, or a run directory with one.
+
+    Raises:
+        InputError: Nothing of that kind at `path`, or a SavedModel without
+            `serving_default(images)` -> "embedding".
+
+    Example:
+        >>> encoder = load("runs/first")
+        >>> evaluate(encoder, "data/own", image_size=encoder.card["image_size"])
+    """
+    path = pathlib.Path(path)
+    candidates = (path, path / SAVED_MODEL, path / "export" / SAVED_MODEL)
+    found = next((c for c in candidates if (c / "saved_model.pb").is_file()), None)
+    if found is None:
+        state = "which has no SavedModel in it" if path.exists() else "which does not exist"
+        raise InputError(
+            f"model: expected a SavedModel, an export or the directory of a finished run, received "
+            f"{path}, {state}"
+        )
+    try:
+        model = tf.saved_model.load(str(found))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"model: cannot load the SavedModel in {found} ({reason})") from error
+    signature = model.signatures.get("serving_default")
+    if signature is None or not _takes_images(signature):
+        raise InputError(
+            f"model: expected a signature serving_default(images) -> embedding in {found}, received "
+            f"the signatures {', '.join(sorted(model.signatures)) or '(none)'}"
+        )
+    # Only a signature is held by a SavedModel weakly.
+    signature.owner = model
+    card, encoder_file = found.parent / CARD, found.parent / ENCODER
+    return Exported(
+        found,
+        json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {},
+        encoder_file if encoder_file.is_file() else None,
+        signature,
+    )
+
+
+def _takes_images(signature: Any) -> bool:
+    inputs = signature.structured_input_signature[1]
+    shape = inputs["images"].shape if set(inputs) == {"images"} else tf.TensorShape([])
+    return shape.rank == 4 and "embedding" in signature.structured_outputs
+
+
+def _save_model(encoder: keras.Model, path: pathlib.Path, image_size: int) -> None:
+    view = views.Evaluation(image_size)
+    shape = tf.TensorSpec([image_size, image_size, 3], tf.float32)
+
+    def prepare(image: tf.Tensor) -> tf.Tensor:
+        return tf.ensure_shape(view(image, tf.zeros([2], tf.int32))[0], shape.shape)
+
+    def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        sized = tf.reduce_all(tf.shape(images)[1:3] == image_size)
+        images = tf.cond(
+            sized,
+            lambda: images,
+            lambda: tf.map_fn(prepare, images, fn_output_signature=shape),
+        )
+        images = tf.ensure_shape(images, [None, *shape.shape])
+        return {"embedding": tf.cast(encoder(images, training=False), tf.float32)}
+
+    def embed_jpeg(jpeg: tf.Tensor) -> dict[str, tf.Tensor]:
+        def decode(content: tf.Tensor) -> tf.Tensor:
+            image = tf.io.decode_image(content, channels=3, expand_animations=False)
+            return prepare(image)
+
+        images = tf.map_fn(decode, jpeg, fn_output_signature=shape)
+        return {"embedding": tf.cast(encoder(images, training=False), tf.float32)}
+
+    archive = keras.export.ExportArchive()
+    archive.track(encoder)
+    images = tf.TensorSpec([None, None, None, 3], tf.float32, name="images")
+    archive.add_endpoint("serving_default", serve, input_signature=[images])
+    jpeg = tf.TensorSpec([None], tf.string, name="jpeg")
+    archive.add_endpoint("embed_jpeg", embed_jpeg, input_signature=[jpeg])
+    archive.write_out(str(path), verbose=False)
+
+
+def _embedding_size(encoder: keras.Model, image_size: int) -> int:
+    """D, asked of the encoder for images of this size."""
+    try:
+        output = encoder.compute_output_shape((1, image_size, image_size, 3))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"image_size: the encoder takes {encoder.input_shape}, received images of {image_size}"
+        ) from error
+    if len(output) != 2 or output[1] is None:
+        raise InputError(f"encoder: expected embeddings [B, D], received shape {output}")
+    return int(output[1])
+
+
+def _in_float32(encoder: keras.Model) -> keras.Model:
+    """The same encoder computing in float32; itself where it does so already."""
+    if all(layer.compute_dtype == "float32" for layer in encoder._flatten_layers()):
+        return encoder
+    try:
+        config = keras.saving.serialize_keras_object(encoder)
+        copy = keras.saving.deserialize_keras_object(_with_float32(config))
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise InputError(
+            f"encoder: expected a Keras model that can be rebuilt from its configuration, received "
+            f"{type(encoder).__name__} ({str(error).splitlines()[0]}); implement get_config"
+        ) from error
+    copy.set_weights(encoder.get_weights())
+    return copy
+
+
+def _with_float32(config: Any) -> Any:
+    """A Keras configuration with every half precision dtype and policy replaced."""
+    if isinstance(config, dict):
+        return {key: _with_float32(value) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(_with_float32(value) for value in config)
+    if isinstance(config, str) and config.removeprefix("mixed_") in _HALF_PRECISION:
+        return "float32"
+    return config
+
+
+def _check_replaceable(directory: pathlib.Path) -> None:
+    """Refuses to replace anything that is not an export."""
+    if directory.is_dir():
+        strangers = {entry.name for entry in directory.iterdir()} - {SAVED_MODEL, ENCODER, CARD}
+        if not strangers:
+            return
+        what = f"a directory that holds {min(strangers)!r}"
+    elif directory.exists():
+        what = "a file"
+    else:
+        return
+    raise InputError(f"export: expected a new directory or an export, received {what}: {directory}")
+
+
+def _replace(directory: pathlib.Path, aside: pathlib.Path) -> None:
+    old = aside.with_suffix(".old")
+    if directory.exists():
+        directory.rename(old)
+    aside.rename(directory)
+    shutil.rmtree(old, ignore_errors=True)
