@@ -70,3 +70,8 @@ def test_any_text_has_a_beginning_and_an_end(tokenizer, captions):
 def test_missing_special_token_is_named():
     with pytest.raises(InputError, match=r"\[UNK\]"):
         WordPieceTokenizer(["[CLS]", "[SEP]", "a"], 8)
+
+
+def test_token_that_is_there_twice_is_named():
+    with pytest.raises(InputError, match="'a' twice"):
+        WordPieceTokenizer(["[UNK]", "[CLS]", "[SEP]", "a", "a"], 8)

@@ -148,7 +148,7 @@ def read_layout(directory: str) -> Layout:
         lowercase=lowercase or bool(sentence.get("do_lower_case")),
         strip_accents=lowercase if accents is None else bool(accents),
         split_cjk=bool(tokenizer.get("tokenize_chinese_chars", True)),
-        prompt=prompts.get("prompts", {}).get(prompts.get("default_prompt_name")) or "",
+        prompt=(prompts.get("prompts") or {}).get(prompts.get("default_prompt_name")) or "",
     )
 
 

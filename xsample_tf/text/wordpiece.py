@@ -65,7 +65,7 @@ class WordPieceTokenizer:
         split_cjk: Whether each Chinese, Japanese or Korean ideograph is a word.
 
     Raises:
-        InputError: A special token is missing in the vocabulary.
+        InputError: A special token is missing in the vocabulary, or a token is there twice.
 
     Example:
         >>> WordPieceTokenizer(vocabulary, 256)(["a dog"])
@@ -85,6 +85,9 @@ class WordPieceTokenizer:
         for token in ("[UNK]", "[CLS]", "[SEP]"):
             if token not in vocabulary:
                 raise InputError(f"vocabulary: expected BERT's tokens, received none named {token}")
+        if len(set(vocabulary)) < len(vocabulary):
+            twice = next(token for token in vocabulary if vocabulary.count(token) > 1)
+            raise InputError(f"vocabulary: expected distinct tokens, received {twice!r} twice")
         self._first = vocabulary.index("[CLS]")
         self._last = vocabulary.index("[SEP]")
         self._most_pieces = max_length - 2
