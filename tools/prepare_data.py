@@ -41,7 +41,9 @@ _CLASS_NAMES = flags.DEFINE_string(
     "File of the classes in the order of their labels, a line each: KEY, or KEY<TAB>NAME.",
 )
 _TEMPLATE = flags.DEFINE_string(
-    "template", "a photo of a {}", "Makes class names captions where there are no others."
+    "template",
+    None,
+    "Makes class names captions where there are no others; else 'a photo of a {}'.",
 )
 _VALIDATION_FRACTION = flags.DEFINE_float(
     "validation_fraction", 0.05, "Share of the images for val/ when the source has no such split."

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from xsample_tf.data import making, records
-from xsample_tf.data.writing import Journal, ShardWriter
+from xsample_tf.data.writing import JOURNAL, Journal, ShardWriter, whole_lines
 from xsample_tf.errors import InputError
 
 _CHUNK = 512  # Captions per call, sorted by length so that little of a batch is padding.
@@ -37,7 +37,7 @@ def add_embeddings(
     directory: str | os.PathLike,
     encoders: Sequence[TextEncoder],
     *,
-    template: str = "a photo of a {}",
+    template: str | None = None,
     overwrite: bool = False,
     log: Callable[[str], None] = print,
 ) -> records.Dataset:
@@ -51,20 +51,22 @@ def add_embeddings(
         directory: The data directory.
         encoders: Text encoders with `name`, `handle` and `size`; each is called with up to 512
             captions.
-        template: Makes captions of class names for the table of class vectors; where the records'
-            captions were made of class names, give the same.
+        template: Makes captions of class names for the table of class vectors; None is the one
+            that made the records' captions, else the paper's "a photo of a {}".
         overwrite: Replaces the vectors of an encoder of the same name.
         log: Receives a line per encoder.
 
     Raises:
-        InputError: no captions, another encoder's vectors under the same name, vectors of another
-            shape than `[K, size]`, or a shard that cannot be read.
+        InputError: no captions, another template than the records' captions have, another
+            encoder's vectors under the same name, vectors of another shape than `[K, size]`, or a
+            shard that cannot be read.
 
     Example:
         >>> add_embeddings("data/photos", [text.load_encoder("lexical")]).encoders.keys()
         dict_keys(['all-MiniLM-L6-v2', 'lexical'])
     """
     dataset = records.read_dataset(directory)
+    template = _template(dataset, template)
     for encoder in encoders:
         _check(dataset, encoder, overwrite)
     for encoder in encoders:
@@ -86,6 +88,19 @@ def _check(dataset: records.Dataset, encoder: TextEncoder, overwrite: bool) -> N
             f"from {known.handle!r}, now size {encoder.size} from {encoder.handle!r}; replace them "
             "with --embeddings_only --overwrite"
         )
+
+
+def _template(dataset: records.Dataset, template: str | None) -> str:
+    """Returns the template for class names, which must be the one in the records' captions."""
+    journal = pathlib.Path(dataset.directory, JOURNAL)
+    lines = whole_lines(journal)
+    recorded = lines[0]["template"] if lines else None
+    if template and recorded and template != recorded:
+        raise InputError(
+            f"template: expected {recorded!r}, of which the captions in {dataset.directory} were "
+            f"made, received {template!r}; prepare another directory for it"
+        )
+    return template or recorded or making.TEMPLATE
 
 
 class _Pass:
@@ -134,9 +149,7 @@ class _Pass:
     def _write(self, shard: records.Shard, captions: list[list[str]]) -> list[np.ndarray]:
         """Encodes what is new in a shard and writes its vectors."""
         texts = {text for of_image in captions for text in of_image}
-        found = {text: self._known[text] for text in texts if text in self._known}
-        found |= self._encode(sorted(texts - found.keys(), key=lambda text: (len(text), text)))
-        self._remember(found)
+        found = self._encode(texts)
         writer = ShardWriter(self._directory, f"{self._folder}/{shard.path}")
         vectors, rejected = [], collections.Counter()
         for of_image in captions:
@@ -156,11 +169,12 @@ class _Pass:
         if len(self._known) < _REMEMBERED:
             self._known |= vectors
 
-    def _encode(self, captions: list[str]) -> dict[str, np.ndarray]:
+    def _encode(self, captions: set[str]) -> dict[str, np.ndarray]:
         """Returns float16 unit rows; zeros and what is not finite stay so."""
-        rows: dict[str, np.ndarray] = {}
-        for start in range(0, len(captions), _CHUNK):
-            chunk = captions[start : start + _CHUNK]
+        rows = {text: self._known[text] for text in captions if text in self._known}
+        fresh = sorted(captions - rows.keys(), key=lambda text: (len(text), text))
+        for start in range(0, len(fresh), _CHUNK):
+            chunk = fresh[start : start + _CHUNK]
             vectors = np.asarray(self._encoder(chunk), np.float32)
             if vectors.shape != (len(chunk), self._encoder.size):
                 raise InputError(
@@ -170,13 +184,14 @@ class _Pass:
             lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
             units = vectors / np.where(lengths > 0, lengths, 1)
             rows |= zip(chunk, units.astype("<f2"), strict=True)
+        self._remember(rows)
         return rows
 
     def _write_classes(self, template: str) -> None:
         """Writes the class names' vectors, `classes.npy`."""
         names = self._dataset.class_names
         captions = [making.fill(template, name) for name in names]
-        rows = self._encode(list(dict.fromkeys(captions)))
+        rows = self._encode(set(captions))
         table = np.nan_to_num(np.array([rows[text] for text in captions], np.float32))
         lengths = np.linalg.norm(table, axis=1, keepdims=True)  # Float16 rounded them.
         buffer = io.BytesIO()

@@ -9,6 +9,8 @@ from xsample_tf.data import images, records, sources
 from xsample_tf.data.writing import Journal
 from xsample_tf.errors import InputError
 
+TEMPLATE = "a photo of a {}"  # The paper's, section 4.
+
 
 @dataclasses.dataclass(frozen=True)
 class Made:
@@ -132,11 +134,15 @@ class Tally:
         left_out = self.seen - self.kept.total()
         found = ", ".join(self._reasons()) or "it is empty"
         if not self.kept["train"]:
-            raise InputError(f"source: no usable training record in {source}: {found}")
+            raise InputError(
+                f"source: no usable training record in {source}: {found}; once "
+                "they are mended, start over with --overwrite"
+            )
         if left_out > max_rejected_fraction * self.seen:
             raise InputError(
                 f"source: {left_out:,} of {self.seen:,} images of {source} cannot be used, more "
-                f"than max_rejected_fraction={max_rejected_fraction:g}: {found}"
+                f"than max_rejected_fraction={max_rejected_fraction:g}: {found}; once they are "
+                "mended, start over with --overwrite"
             )
 
     def log(self, seconds: float, log: Callable[[str], None]) -> None:

@@ -17,10 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from tqdm import tqdm
 
 from xsample_tf.data import embed, making, records, sources
-from xsample_tf.data.writing import Journal, ShardWriter, finish
+from xsample_tf.data.writing import JOURNAL, Journal, ShardWriter, finish
 from xsample_tf.errors import InputError
 
-JOURNAL = "prepare.jsonl"
 _PARTS = "val-parts"
 
 
@@ -56,7 +55,7 @@ def prepare(
     *,
     validation_source: str | None = None,
     options: sources.Options | None = None,
-    template: str = "a photo of a {}",
+    template: str | None = None,
     records_per_shard: int = 1024,
     max_rejected_fraction: float = 0.5,
     threads: int | None = None,
@@ -73,10 +72,11 @@ def prepare(
         source: KIND:WHERE, see `sources.open_source`.
         output: The data directory; new, empty, or written by this function.
         encoders: Text encoders: `name`, `handle`, `size` and `encoder(captions)` -> `[K, T]`.
-        validation_source: Source of "val"; its labels are of the classes of `source`.
+        validation_source: Source of "val" in place of any that `source` has, which then all
+            trains but for its own "val"; labels are of the classes of `source`.
         options: Columns, classes, split and seed.
-        template: Makes class names captions where there are no others, "{}" being the name
-            ("a photo of a {}": section 4.1 of the paper).
+        template: Makes class names captions where there are no others, "{}" being the name; None
+            is the paper's "a photo of a {}".
         records_per_shard: Largest number of records in a shard.
         max_rejected_fraction: Share of unusable images above which the run fails.
         threads: That decode; None is one per core.
@@ -91,6 +91,7 @@ def prepare(
         >>> prepare("folder:photos", "data/photos", [text.load_encoder("lexical")])
     """
     options = options or sources.Options()
+    template = making.TEMPLATE if template is None else template
     _check(template, options.validation_fraction, records_per_shard, max_rejected_fraction)
     opened = sources.open_source(source, options)
     held_out = validation_source and sources.open_source(validation_source, options, opened.classes)

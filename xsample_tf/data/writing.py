@@ -10,6 +10,8 @@ import tensorflow as tf
 from xsample_tf.data.records import Shard
 from xsample_tf.errors import InputError
 
+JOURNAL = "prepare.jsonl"
+
 
 class ShardWriter:
     """Writes one TFRecord file aside; `close` puts it in its place.
@@ -63,7 +65,7 @@ class Journal:
         self._path = path
         self.entries: dict[str, dict] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = _whole_lines(path)
+        lines = whole_lines(path)
         if not lines:
             self._append(configuration)
             return
@@ -92,7 +94,7 @@ class Journal:
             os.fsync(file.fileno())
 
 
-def _whole_lines(path: pathlib.Path) -> list[dict]:
+def whole_lines(path: pathlib.Path) -> list[dict]:
     """Reads a journal, and cuts off a last line that a kill left unfinished."""
     if not path.is_file():
         return []
@@ -100,4 +102,7 @@ def _whole_lines(path: pathlib.Path) -> list[dict]:
     whole = content[: content.rfind(b"\n") + 1]
     if len(whole) < len(content):
         os.truncate(path, len(whole))
-    return [json.loads(line) for line in whole.splitlines()]
+    try:
+        return [json.loads(line) for line in whole.splitlines()]
+    except ValueError as error:
+        raise InputError(f"output: {path} is damaged; start over with --overwrite") from error
