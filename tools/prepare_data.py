@@ -73,7 +73,7 @@ def main() -> None:
             _OUTPUT.value, encoders, template=_TEMPLATE.value, overwrite=_OVERWRITE.value
         )
         return
-    prepare.prepare(
+    prepare(
         _SOURCE.value,
         _OUTPUT.value,
         encoders,

@@ -88,7 +88,7 @@ def quiet(line: str) -> None:
 
 def run(source, output, encoders=(), **arguments) -> records.Dataset:
     options = sources.Options(**arguments.pop("options", {}))
-    made = prepare.prepare(source, output, encoders, options=options, log=quiet, **arguments)
+    made = prepare(source, output, encoders, options=options, log=quiet, **arguments)
     assert records.read_dataset(output) == made
     return made
 
@@ -203,7 +203,7 @@ def bad_table(folder: pathlib.Path) -> str:
 
 def test_what_cannot_be_used_is_counted_by_reason(tmp_path):
     lines = []
-    dataset = prepare.prepare(
+    dataset = prepare(
         bad_table(tmp_path),
         tmp_path / "out",
         [Encoder()],

@@ -145,7 +145,7 @@ class Tally:
                 "mended, start over with --overwrite"
             )
 
-    def log(self, seconds: float, log: Callable[[str], None]) -> None:
+    def log(self, log: Callable[[str], None]) -> None:
         """Logs the yield as a table."""
         for split, count in sorted(self.kept.items()):
             log(f"{split:<24}{count:>12,} records")
@@ -153,7 +153,6 @@ class Tally:
             log(f"{'left out':<24}{line}")
         if self.encoded_again:
             log(f"{'encoded again':<24}{self.encoded_again:>12,} images")
-        log(f"{'read in':<24}{seconds:>12,.1f} s, {self.seen / max(seconds, 1e-3):,.0f} images/s")
 
     def _reasons(self) -> list[str]:
         return [

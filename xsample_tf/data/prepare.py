@@ -110,11 +110,13 @@ def prepare(
         blocks = list(_blocks(opened, held_out, records_per_shard))
         maker = making.Maker(template, options.validation_fraction)
         start = time.monotonic()
-        _write_blocks(output, blocks, journal, maker, threads or os.cpu_count() or 1)
+        read = _write_blocks(output, blocks, journal, maker, threads or os.cpu_count() or 1)
         tally = making.Tally.of(opened, held_out, journal)
         tally.check(max_rejected_fraction, source)
         records.write_dataset(_describe(output, source, opened, blocks, journal, tally))
-        tally.log(time.monotonic() - start, log)
+        tally.log(log)
+        rate = read / max(time.monotonic() - start, 1e-3)
+        log(f"{'read':<24}{read:>12,} images, {rate:,.0f} a second")
     shutil.rmtree(output / _PARTS, ignore_errors=True)
     return embed.add_embeddings(output, encoders, template=template, log=log)
 
@@ -166,8 +168,8 @@ def _write_blocks(
     journal: Journal,
     maker: making.Maker,
     threads: int,
-) -> None:
-    """Writes the shards of the blocks that the journal has not."""
+) -> int:
+    """Writes the shards of the blocks that the journal has not; returns how many images it read."""
     done = {block.name for block in blocks if _is_done(output, journal.entries.get(block.name))}
     total = sum(block.stop - block.start for block in blocks)
     before = sum(block.stop - block.start for block in blocks if block.name in done)
@@ -181,6 +183,7 @@ def _write_blocks(
                 make = functools.partial(maker, block.source, block.prefix)
                 made = _in_order(pool, make, samples, ahead=8 * threads)
                 journal.add(block.name, _write_block(output, block, made, bar))
+    return total - before
 
 
 def _is_done(output: pathlib.Path, entry: dict | None) -> bool:
