@@ -7,6 +7,8 @@ scenes:count=4000,size=64. The same command continues a run that was stopped, an
 --text_encoder adds its vectors.
 """
 
+import warnings
+
 from absl import flags
 from command_line import run
 
@@ -61,6 +63,7 @@ _OVERWRITE = flags.DEFINE_bool(
 
 
 def main() -> None:
+    warnings.filterwarnings("ignore", module="PIL")  # What Pillow remarks on is counted.
     if not _OUTPUT.value:
         raise InputError("output: expected a folder for the data directory, received none")
     if bool(_SOURCE.value) == _EMBEDDINGS_ONLY.value:

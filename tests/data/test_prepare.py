@@ -245,6 +245,15 @@ def test_a_source_without_a_usable_record_is_an_error(tmp_path):
         run(table(tmp_path, [("a.png", "x"), ("b.png", "y")]), tmp_path / "out")
 
 
+def test_images_that_turn_up_are_taken_by_the_same_command(tmp_path):
+    source = table(tmp_path, [("a.png", "x")])
+    with pytest.raises(InputError, match="missing_file"):
+        run(source, tmp_path / "out", options={"validation_fraction": 0})
+    write_png(tmp_path / "a.png", 1)
+    dataset = run(source, tmp_path / "out", options={"validation_fraction": 0})
+    assert dataset.rejected == {}
+
+
 def test_a_caption_that_is_not_utf8_is_counted(tmp_path):
     write_png(tmp_path / "a.png", 1)
     (tmp_path / "t.csv").write_bytes(b"image,caption\na.png,gr\xfcn\na.png,green\n")

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -320,6 +321,15 @@ def test_tfds_gives_stored_bytes_captions_and_labels(tfds_folder):
         assert (source.read(sample.image), sample.label) == (png(i), i % 2)
     part = [sample.key for sample in source.samples("train", 2, 5)]
     assert part == [sample.key for sample in samples[2:5]]
+
+
+def test_a_damaged_tfds_file_is_one_line(tfds_folder, tmp_path):
+    copy = shutil.copytree(tfds_folder, tmp_path / "captioned" / "1.0.0")
+    damaged = next(copy.glob("*train*tfrecord*"))
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    source = opened(f"tfds:{copy}")
+    with pytest.raises(InputError, match="cannot read .*prepare it again with TFDS"):
+        list(source.samples("train", 0, 6))
 
 
 def test_tfds_features_by_name(tfds_folder):

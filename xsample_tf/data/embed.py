@@ -110,7 +110,9 @@ class _Pass:
         self._dataset, self._encoder = dataset, encoder
         self._directory = pathlib.Path(dataset.directory)
         self._folder = f"embeddings/{encoder.name}"
-        if overwrite:
+        if overwrite and encoder.name in dataset.encoders:
+            del dataset.encoders[encoder.name]  # First: the manifest must not name what is gone.
+            records.write_dataset(dataset)
             shutil.rmtree(self._directory / self._folder, ignore_errors=True)
         identity = {"handle": encoder.handle, "size": encoder.size}
         self._journal = Journal(self._directory / self._folder / "embed.jsonl", identity)

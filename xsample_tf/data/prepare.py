@@ -113,7 +113,8 @@ def prepare(
         read = _write_blocks(output, blocks, journal, maker, threads or os.cpu_count() or 1)
         tally = making.Tally.of(opened, held_out, journal)
         tally.check(max_rejected_fraction, source)
-        records.write_dataset(_describe(output, source, opened, blocks, journal, tally))
+        spec = f"{source}, val from {validation_source}" if held_out else source
+        records.write_dataset(_describe(output, spec, opened, blocks, journal, tally))
         tally.log(log)
         rate = read / max(time.monotonic() - start, 1e-3)
         log(f"{'read':<24}{read:>12,} images, {rate:,.0f} a second")
@@ -142,10 +143,10 @@ def _claim(output: pathlib.Path, overwrite: bool) -> None:
     if output.is_dir() and any(output.iterdir()) and not ours:
         raise InputError(f"output: {output} holds something else; choose a new or empty folder")
     if ours and overwrite:
+        (output / records.MANIFEST).unlink(missing_ok=True)
         for folder in ("train", "val", _PARTS, "embeddings"):
             shutil.rmtree(output / folder, ignore_errors=True)
-        (output / records.MANIFEST).unlink(missing_ok=True)
-        (output / JOURNAL).unlink()
+        (output / JOURNAL).unlink()  # Last: while it is there, the folder is ours.
 
 
 def _blocks(source: sources.Source, held_out: sources.Source | None, size: int) -> Iterator[_Block]:
@@ -187,9 +188,9 @@ def _write_blocks(
 
 
 def _is_done(output: pathlib.Path, entry: dict | None) -> bool:
-    return entry is not None and all(
-        (output / shard["path"]).is_file() for shard in entry["shards"].values()
-    )
+    # A block that gave nothing is tried again: the images may be where they should be by now.
+    shards = entry["shards"].values() if entry else ()
+    return bool(shards) and all((output / shard["path"]).is_file() for shard in shards)
 
 
 def _in_order(

@@ -96,7 +96,7 @@ class Source(Protocol):
         captioned: Whether samples come with captions of their own.
         counts: Number of samples by split: "train" and "val" as the source has them, or "all".
         rejected: What was left out while listing, by reason.
-        fingerprint: Differs when the samples or their order differ.
+        fingerprint: Differs when the samples differ, their order apart.
     """
 
     classes: Classes | None
@@ -169,9 +169,9 @@ class FileList:
         digest = hashlib.sha256(repr(classes and classes.names).encode())
         for split, samples in splits.items():
             digest.update(split.encode())
-            for sample in samples:
+            for sample in sorted(samples, key=lambda sample: sample.key):
                 digest.update(repr((sample.key, sample.captions, sample.label)).encode())
-        self.fingerprint = digest.hexdigest()
+        self.fingerprint = digest.hexdigest()[:16]
 
     def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
         """See `Source`."""

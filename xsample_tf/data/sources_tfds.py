@@ -5,6 +5,7 @@ import pathlib
 import re
 from collections.abc import Iterator
 
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from xsample_tf.data import sources
@@ -60,7 +61,7 @@ class TFDS:
             decoders={self._image: tfds.decode.SkipDecoding()},
             read_config=tfds.ReadConfig(add_tfds_id=True),
         )
-        for example in stored.as_numpy_iterator():
+        for example in self._examples(stored):
             label = int(example[self._label]) if self._label else None
             yield sources.Sample(
                 key=example["tfds_id"].decode(),
@@ -72,6 +73,14 @@ class TFDS:
     def read(self, image: bytes) -> bytes:
         """See `sources.Source`."""
         return image
+
+    def _examples(self, stored: tf.data.Dataset) -> Iterator[dict]:
+        try:
+            yield from stored.as_numpy_iterator()
+        except tf.errors.OpError as error:
+            raise InputError(
+                f"source: cannot read {self._builder.data_path}; prepare it again with TFDS"
+            ) from error
 
     def _of_type(self, kind: type) -> list[str]:
         return [name for name, feature in self._features.items() if isinstance(feature, kind)]
