@@ -4,7 +4,7 @@ Residual networks are composed from keras-cv, vision transformers from keras-hub
 presets are downloaded.
 """
 
-from collections.abc import Callable
+import numbers
 from typing import Any
 
 import keras
@@ -70,12 +70,12 @@ def backbone(
         raise InputError(f"backbone: unknown name {name!r}, {suggest(str(name), BACKBONES)}")
     if normalization is not None and normalization not in _NORMALIZATIONS:
         raise InputError(f"normalization: expected 'imagenet' or None, received {normalization!r}")
-    if image_size is not None and (not isinstance(image_size, int) or image_size < 1):
+    if image_size is not None and (not isinstance(image_size, numbers.Integral) or image_size < 1):
         raise InputError(f"image_size: expected a whole number of pixels, received {image_size!r}")
     if name in _VISION_TRANSFORMERS:
         _check_transformer(name, image_size, small_images)
-        return _vision_transformer(name, image_size, _normalize(normalization))
-    encoder = _resnet(name, small_images, _normalize(normalization))
+        return _vision_transformer(name, image_size, _normalization(normalization))
+    encoder = _resnet(name, small_images, _normalization(normalization))
     return synchronize_batch_norm(encoder) if synchronized_batch_norm else encoder
 
 
@@ -97,11 +97,11 @@ def synchronize_batch_norm(model: keras.Layer) -> keras.Layer:
     return model
 
 
-def _normalize(normalization: str | None) -> Callable[[Any], Any]:
+def _normalization(name: str | None) -> keras.Layer:
     """The layer that scales images from [0, 1]; float32, as bfloat16 has 8 bits only."""
-    if normalization is None:
+    if name is None:
         return keras.layers.Identity(dtype="float32", name="normalization")
-    mean, deviation = _NORMALIZATIONS[normalization]
+    mean, deviation = _NORMALIZATIONS[name]
     return keras.layers.Rescaling(
         scale=[1 / d for d in deviation],
         offset=[-m / d for m, d in zip(mean, deviation, strict=True)],

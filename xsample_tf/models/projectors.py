@@ -1,5 +1,7 @@
 """Projection heads: what stands between an encoder and the loss in training."""
 
+import numbers
+
 import keras
 
 from xsample_tf.errors import InputError
@@ -36,7 +38,7 @@ def projector(
     sizes = {"input_dim": input_dim, "hidden_dim": hidden_dim}
     sizes |= {"output_dim": output_dim, "layers": layers}
     for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
+        if not isinstance(size, numbers.Integral) or size < 1:
             raise InputError(
                 f"projector: expected {name} as a whole number from 1, received {size!r}"
             )

@@ -33,6 +33,9 @@ class LARS(keras.optimizers.Optimizer):
         name: Name of the optimizer.
         **arguments: What every Keras optimizer takes, such as `global_clipnorm`.
 
+    Raises:
+        InputError: A momentum, weight decay or trust coefficient out of range.
+
     Example:
         >>> optimizer = LARS(learning_rate=2.4, weight_decay=1e-6)  # SimCLR: 0.075 sqrt(1024)
     """
@@ -46,9 +49,10 @@ class LARS(keras.optimizers.Optimizer):
         name: str = "lars",
         **arguments: Any,
     ):
+        weight_decay = _number("weight_decay", weight_decay, at_least=0)
         super().__init__(learning_rate, weight_decay=weight_decay, name=name, **arguments)
-        self.momentum = momentum
-        self.trust_coefficient = trust_coefficient
+        self.momentum = _number("momentum", momentum, at_least=0, below=1)
+        self.trust_coefficient = _number("trust_coefficient", trust_coefficient, above=0)
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Makes the velocities; Keras calls it before the first step."""
@@ -165,7 +169,7 @@ def build(
 def warmup_cosine(
     peak: float, total_steps: int, warmup_steps: int = 0
 ) -> keras.optimizers.schedules.CosineDecay:
-    """Linear warm-up from 0, then half a cosine to 0 (SimCLR, arXiv 2002.05709, section 2.2).
+    """Linear warm-up from 0, then half a cosine to 0 (SimCLR, arXiv 2002.05709, section 2.3).
 
     Step 0 has rate 0 (with warm-up), step `warmup_steps` has `peak`, and step `total_steps`, the
     first that is not taken, has 0.
