@@ -1,5 +1,23 @@
 """X-Sample Contrastive training for TensorFlow and Keras 3."""
 
+from xsample_tf import data, evaluation, graphs, losses, models, text, training
+from xsample_tf.errors import InputError
+from xsample_tf.export import export
+from xsample_tf.losses import XSampleContrastiveLoss
+from xsample_tf.models import XSampleModel
 from xsample_tf.version import __version__
 
-__all__ = ["__version__"]
+__all__ = [
+    "InputError",
+    "XSampleContrastiveLoss",
+    "XSampleModel",
+    "__version__",
+    "data",
+    "evaluation",
+    "export",
+    "graphs",
+    "losses",
+    "models",
+    "text",
+    "training",
+]

@@ -169,7 +169,10 @@ class XSampleModel(keras.Model):
             return super().make_train_function(force)
         if self.train_function is None or force:
             step = tf.function(
-                self.train_step, jit_compile=self.jit_compile, autograph=False, reduce_retracing=True
+                self.train_step,
+                jit_compile=self.jit_compile,
+                autograph=False,
+                reduce_retracing=True,
             )
 
             def train_function(iterator: Any) -> dict[str, tf.Tensor]:
