@@ -74,9 +74,9 @@ class Table(FileList):
         common = os.path.commonpath([os.path.dirname(file) or "." for file in files])
         records: dict[str, _Record] = {}
         for file, table in zip(files, opened, strict=True):
+            name = os.path.relpath(file, common)
             for index, row in enumerate(table.rows(columns.wanted())):
-                key = f"{os.path.relpath(file, common)}/{index:07d}"
-                self._add(records, file, key, row, columns)
+                self._add(records, file, f"{name}/{index:07d}", row, columns)
         if not records:
             raise InputError(f"source: no row with an image in {where}")
         if classes is None and columns.label:
