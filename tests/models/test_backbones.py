@@ -125,12 +125,11 @@ def test_residual_weights_start_at_the_right_scale_and_apart():
     assert np.abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.01
 
 
-def test_normalization_is_part_of_the_encoder(images):
-    plain = models.backbone("resnet18", small_images=True, normalization=None)
-    scaled = models.backbone("resnet18", small_images=True)
-    scaled.set_weights(plain.get_weights())
+def test_normalization_is_part_of_the_encoder(encoders, images):
+    plain = models.backbone("resnet18", normalization=None)
+    plain.set_weights(encoders[0].get_weights())
     normalized = (images - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-    np.testing.assert_allclose(scaled(images), plain(normalized), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(encoders[0](images), plain(normalized), rtol=1e-4, atol=1e-5)
 
 
 def test_the_seed_fixes_the_weights_and_a_clone_has_fresh_ones(encoders, images):
@@ -210,22 +209,10 @@ def test_synchronize_batch_norm_finds_every_layer_of_any_model(tmp_path):
     assert all(layer.synchronized for layer in batch_norms(loaded))
 
 
-def test_synchronized_backbone_sees_the_statistics_of_all_replicas(images):
-    strategy = tf.distribute.MirroredStrategy(
-        ["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice()
-    )
-    with strategy.scope():
-        model = models.backbone("resnet18", small_images=True, synchronized_batch_norm=True)
-    assert len(batch_norms(model)) == 20
-    alone = models.backbone("resnet18", small_images=True)
-    assert not any(layer.synchronized for layer in batch_norms(alone))
-    alone.set_weights(model.get_weights())
-    shards = strategy.experimental_distribute_values_from_function(
-        lambda context: tf.constant(images[[context.replica_id_in_sync_group]])
-    )
-    outputs = tf.function(lambda x: strategy.run(model, (x,), {"training": True}))(shards)
-    together = tf.concat(strategy.experimental_local_results(outputs), 0)
-    np.testing.assert_allclose(together, alone(images, training=True), rtol=1e-3, atol=1e-3)
+def test_backbones_synchronize_when_asked(encoders):
+    model = models.backbone("resnet18", synchronized_batch_norm=True)
+    assert [layer.synchronized for layer in batch_norms(model)] == [True] * 20
+    assert not any(layer.synchronized for layer in batch_norms(encoders[0]))
 
 
 @pytest.mark.parametrize(

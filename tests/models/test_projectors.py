@@ -47,11 +47,23 @@ def test_trains_on_batch_statistics_and_gives_float32_under_mixed_precision():
     np.testing.assert_allclose(model(x), trained, atol=0.1)
 
 
-def test_synchronized_batch_norm_is_asked_for():
-    for wanted in (False, True):
-        model = models.projector(4, 3, 2, layers=3, synchronized_batch_norm=wanted)
-        norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
-        assert [layer.synchronized for layer in norms] == [wanted, wanted]
+@pytest.mark.parametrize("synchronized", [True, False])
+def test_replicas_share_batch_statistics_when_asked(synchronized):
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    strategy = tf.distribute.MirroredStrategy(
+        ["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice()
+    )
+    with strategy.scope():
+        model = models.projector(4, 3, 2, layers=3, synchronized_batch_norm=synchronized)
+    alone = models.projector(4, 3, 2, layers=3)
+    alone.set_weights(model.get_weights())
+    halves = strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(np.split(x, 2)[context.replica_id_in_sync_group])
+    )
+    outputs = tf.function(lambda part: strategy.run(model, (part,), {"training": True}))(halves)
+    together = tf.concat(strategy.experimental_local_results(outputs), 0)
+    difference = np.abs(together - alone(x, training=True)).max()
+    assert difference < 1e-5 if synchronized else difference > 0.01
 
 
 def test_saves_and_clones(tmp_path):
