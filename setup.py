@@ -29,6 +29,7 @@ setup(
         "tensorflow-datasets>=4.9.10,<5",
         "absl-py>=2.1",
         "huggingface-hub",
+        "importlib_resources",  # tensorflow-datasets imports it undeclared on these Pythons.
         "matplotlib",
         "numpy",
         "pillow",

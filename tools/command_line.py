@@ -15,6 +15,7 @@ from absl import flags
 
 from xsample_tf.errors import InputError, suggest
 
+LINE = "command line"
 # Where each flag's value came from: the flagfile and line, or the command line.
 _origins: dict[str, str] = {}
 _flagfiles: list[pathlib.Path] = []
@@ -56,9 +57,9 @@ def parse(arguments: list[str]) -> None:
         if word in ("--flagfile", "-flagfile"):
             word = f"--flagfile={next(words, '')}"
         if word.lstrip("-").startswith("flagfile="):
-            from_files += _read(pathlib.Path(word.partition("=")[2]), "command line", ())
+            from_files += _read(pathlib.Path(word.partition("=")[2]), LINE, ())
         else:
-            from_line.append((word, "command line"))
+            from_line.append((word, LINE))
     for word, origin in from_files + from_line:
         if word.startswith("--"):
             _origins[_flag_name(word, origin)] = origin

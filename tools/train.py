@@ -35,6 +35,11 @@ def main() -> None:
     if not values["run_dir"]:
         stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
         values["run_dir"] = str(pathlib.Path("runs", f"{command_line.config_name()}-{stamp}"))
+    # A length on the command line replaces the flagfile's, whichever way that one is given.
+    origins = {name: origin for name, _, origin in command_line.settings()}
+    for one, other in (("epochs", "steps"), ("steps", "epochs")):
+        if origins.get(one) == command_line.LINE != origins.get(other):
+            values[other] = None
     options = xsample_tf.training.Options(**values)
     for name, value, origin in command_line.settings():
         print(f"  --{name}={_text(value)}  ({origin})")

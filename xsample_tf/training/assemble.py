@@ -1,7 +1,5 @@
 """From options to the parts of a run: views, graph, model, optimizer, precision."""
 
-import math
-
 import keras
 import tensorflow as tf
 
@@ -66,21 +64,13 @@ def make_model(options: Options) -> models.XSampleModel:
 def make_optimizer(
     options: Options, total_steps: int, steps_per_epoch: int
 ) -> tuple[keras.Optimizer, float]:
-    """The optimizer with its schedule, and the effective peak learning rate.
-
-    Raises:
-        InputError: A warm-up that is not shorter than the run.
-    """
+    """The optimizer with its schedule, and the effective peak learning rate."""
     warmup_steps = round(options.warmup_epochs * steps_per_epoch)
-    if warmup_steps >= total_steps:
-        raise InputError(
-            f"warmup_epochs: expected less than the run's {total_steps / steps_per_epoch:.4g} "
-            f"epochs, received {options.warmup_epochs:g}"
-        )
     peak = optimizers.effective_learning_rate(
         options.learning_rate, options.batch_size, options.learning_rate_scaling
     )
-    schedule = optimizers.warmup_cosine(peak, total_steps, warmup_steps)
+    # A trial run that ends within the warm-up takes the same first steps as the whole run.
+    schedule = optimizers.warmup_cosine(peak, max(total_steps, warmup_steps + 1), warmup_steps)
     return (
         optimizers.build(options.optimizer, schedule, options.weight_decay, options.momentum),
         peak,
@@ -176,9 +166,10 @@ def describe_target(summary: losses.TargetSummary, options: Options) -> str:
     )
 
 
-def describe_length(total_steps: int, steps_per_epoch: int) -> str:
-    """The run's length in words."""
-    return (
-        f"{total_steps} steps = {total_steps / steps_per_epoch:.4g} epochs of {steps_per_epoch} "
-        f"steps, {math.ceil(total_steps / steps_per_epoch)} passes over the data"
-    )
+def describe_length(options: Options, total_steps: int, steps_per_epoch: int) -> str:
+    """The run's length in words, with a warning where the warm-up never ends."""
+    epochs = total_steps / steps_per_epoch
+    text = f"{total_steps} steps = {epochs:.4g} epochs of {steps_per_epoch} steps"
+    if options.warmup_epochs >= epochs:
+        text += f"\nwarning: the run ends within its warm-up of {options.warmup_epochs:g} epochs"
+    return text

@@ -57,7 +57,7 @@ def train(options: Options, log: Callable[[str], None] = print) -> dict[str, Any
         optimizer.build(model.trainable_variables)
         log(
             f"data: {', '.join(options.data_dir)}, {dataset.records('train')} images; "
-            f"{assemble.describe_length(total_steps, steps_per_epoch)}"
+            f"{assemble.describe_length(options, total_steps, steps_per_epoch)}"
         )
         log(
             f"model: {options.backbone}, {model.count_params() / 1e6:.1f} M weights with its "
@@ -146,7 +146,17 @@ def _fit(
     try:
         # One Keras epoch for what is left: epochs are a matter of the global step here, so that a
         # run can continue in the middle of one.
-        model.fit(stream, steps_per_epoch=total_steps - first, verbose=0, callbacks=[intervals])
+        model.fit(
+            stream,
+            steps_per_epoch=total_steps - first,
+            shuffle=False,
+            verbose=0,
+            callbacks=[intervals],
+        )
+    except tf.errors.DataLossError as error:
+        raise InputError(
+            f"data: a shard is damaged: {str(error).splitlines()[0][:200]}; prepare it again"
+        ) from None
     except tf.errors.ResourceExhaustedError:
         raise InputError(
             f"batch_size: out of memory with {options.batch_size} images of {options.views} views "

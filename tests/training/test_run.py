@@ -1,0 +1,158 @@
+"""A run: what it writes, that it resumes bit for bit, and what it refuses."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from xsample_tf import data, text
+from xsample_tf.errors import InputError
+from xsample_tf.training import Options, load_encoder, train
+
+IMAGES = 64
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data")
+    data.prepare(
+        f"scenes:count={IMAGES},size=32",
+        path,
+        encoders=[text.load_encoder("lexical")],
+        options=data.SourceOptions(validation_fraction=0.25),
+        log=lambda line: None,
+    )
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def options(directory, tmp_path_factory):
+    return Options(
+        data_dir=(directory,),
+        run_dir=str(tmp_path_factory.mktemp("runs") / "whole"),
+        backbone="resnet18",
+        image_size=32,
+        projector_hidden=32,
+        projector_dim=16,
+        batch_size=16,
+        epochs=2,
+        warmup_epochs=1.0,
+        optimizer="sgd",
+        learning_rate=0.05,
+        blur=False,
+        log_every_steps=3,
+        checkpoint_every_steps=2,
+        keep_every_epochs=1,
+        evaluate_every_epochs=1,
+        target_temperature="auto:0.5",
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(options):
+    lines = []
+    return train(options, log=lines.append), lines
+
+
+def read_metrics(run_dir):
+    with open(f"{run_dir}/metrics.jsonl", encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def test_a_run_trains_evaluates_and_exports(options, whole):
+    results, lines = whole
+    assert results["trained"].keys() == results["untrained"].keys()
+    metrics = read_metrics(options.run_dir)
+    # Intervals end every 3 steps and with each epoch of 4; the evaluation after epoch 1 is between.
+    assert [line["step"] for line in metrics] == [3, 4, 4, 6, 8]
+    assert [line["step"] for line in metrics if "evaluation" in line] == [4]
+    assert all(line["kl"] > 0 for line in metrics if "kl" in line)
+    written = json.loads(open(f"{options.run_dir}/results.json", encoding="utf-8").read())
+    assert written == json.loads(json.dumps(results))
+    saved = tf.saved_model.load(f"{options.run_dir}/export/saved_model")
+    images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    embedding = saved.signatures["serving_default"](tf.constant(images))["embedding"]
+    encoder, settings = load_encoder(options.run_dir)
+    np.testing.assert_allclose(embedding, encoder(images), atol=1e-4)
+    assert settings["batch_size"] == 16
+    text = "\n".join(lines)
+    for words in ("0.50 of the mass", "step 8/8", "pairs/s", "eta", "saved_model", "epoch-0002"):
+        assert words in text
+
+
+def test_the_same_command_on_a_finished_run_trains_no_further(options, whole):
+    before = read_metrics(options.run_dir)
+    train(options, log=lambda line: None)
+    assert read_metrics(options.run_dir) == before
+
+
+def test_an_interrupted_run_continues_to_the_same_result(options, whole, tmp_path):
+    interrupted = dataclasses.replace(options, run_dir=str(tmp_path / "interrupted"))
+
+    def stop_at_step_6(line):
+        if "step 6/8" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(interrupted, log=stop_at_step_6)
+    with open(f"{interrupted.run_dir}/metrics.jsonl", "a", encoding="utf-8") as file:
+        file.write('{"step": 6, "lo')  # What a killed process leaves.
+    lines = []
+    train(interrupted, log=lines.append)
+    assert any("continuing at step 4" in line for line in lines)
+    assert read_metrics(interrupted.run_dir) == read_metrics(options.run_dir)
+    ours, _ = load_encoder(interrupted.run_dir)
+    expected, _ = load_encoder(options.run_dir)
+    for one, two in zip(ours.weights, expected.weights, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_kept_checkpoint_is_the_encoder_of_its_epoch(options, whole):
+    early, _ = load_encoder(options.run_dir, "epoch-0001")
+    last, _ = load_encoder(options.run_dir, "epoch-0002")
+    newest, _ = load_encoder(options.run_dir)
+    assert not np.array_equal(early.weights[0], last.weights[0])
+    np.testing.assert_array_equal(last.weights[0], newest.weights[0])
+    with pytest.raises(InputError, match="did you mean 'epoch-000"):
+        load_encoder(options.run_dir, "epoch-0003")
+
+
+def test_settings_that_change_the_result_are_refused_unless_allowed(options, whole):
+    lines = []
+    changed = dataclasses.replace(options, temperature=0.2, log_every_steps=4)
+    with pytest.raises(InputError, match=r"temperature \(was 0.1, is 0.2\)"):
+        train(changed, log=lines.append)
+    assert any("log_every_steps was 3, is 4" in line for line in lines)
+    train(
+        dataclasses.replace(changed, allow_changed=("temperature",)),
+        log=lambda line: None,
+    )
+
+
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        ({"batch_size": 4096}, "batch_size"),
+        ({"epochs": None}, "give epochs or steps"),
+        ({"data_dir": ()}, "data_dir"),
+        ({"data_dir": ("nowhere",)}, "nowhere"),
+        ({"embedding": "lexica"}, "did you mean 'lexical'"),
+        ({"run_dir": ""}, "run_dir"),
+        ({"target_temperature": "auto:0.0001"}, "can reach"),
+        ({"backbone": "vit_s16", "image_size": 40}, "image_size"),
+    ],
+)
+def test_a_run_that_cannot_work_ends_before_its_first_step(options, tmp_path, values, words):
+    fresh = {"run_dir": str(tmp_path / "run")} | values
+    with pytest.raises(InputError, match=words):
+        train(dataclasses.replace(options, **fresh), log=lambda line: None)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(options, tmp_path):
+    wild = dataclasses.replace(
+        options, run_dir=str(tmp_path), learning_rate=1e30, evaluate_every_epochs=0
+    )
+    with pytest.raises(InputError, match="not finite between steps"):
+        train(wild, log=lambda line: None)
