@@ -1,19 +1,21 @@
-"""Views of an image: the augmentation policies for training, and the view for evaluation.
+"""Views of an image: callables `(image, seed) -> [V, size, size, 3]` for anyone's `Dataset.map`.
 
-A policy is a callable of an image and a seed, usable in anyone's `ds.map`. All randomness comes
-from the seed, so the same seed gives the same views.
+Randomness is stateless: view v's operation k uses number (v, k) of the seed's stream, so the same
+seed gives the same views on any machine, and more views leave the first ones as they are.
 """
+
+import abc
 
 import tensorflow as tf
 
-from xsample_tf.data import autoaugment, color
+from xsample_tf.data import autoaugment, color, geometry
 from xsample_tf.errors import InputError
 
-_CROP_ATTEMPTS = 10
 
+class _RandomViews(abc.ABC):
+    """Random resized crop and flip, then what a policy does to the colours, for each of V views."""
 
-class _Views:
-    """Several random views: a random resized crop and flip, and what a policy adds."""
+    _color_draws: int
 
     def __init__(self, size: int, views: int, min_scale: float):
         _check_size(size)
@@ -26,49 +28,61 @@ class _Views:
         self.size, self.views, self.min_scale = size, views, min_scale
 
     def __call__(self, image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Returns float32 views `[V, size, size, 3]` in [0, 1].
+        """Makes the views of one image.
 
         Args:
-            image: uint8, or float in [0, 1], `[H, W, 3]` of any size.
-            seed: int32 `[2]`.
+            image: uint8, or floating in [0, 1], `[H, W, 3]` of any size from 1x1 pixel.
+            seed: int32 or int64 `[2]`.
+
+        Returns:
+            float32 `[V, size, size, 3]` in [0, 1].
+
+        Raises:
+            InputError: an image of another type or shape, as far as the graph shows it.
         """
-        views = []
-        for index in range(self.views):
-            view_seed = tf.random.experimental.stateless_fold_in(seed, index)
-            crop_seed, policy_seed = tf.unstack(
-                tf.random.experimental.stateless_split(view_seed, 2)
-            )
-            views.append(self._policy(self._crop(image, crop_seed), policy_seed))
-        return tf.stack(views)
+        image = _checked(image)
+        # The kernel is named, since the default depends on the device.
+        columns = geometry.WINDOW_DRAWS + 1 + self._color_draws
+        draws = tf.random.stateless_uniform([self.views, columns], seed, alg="philox")
+        window_draws, flip_draws, color_draws = tf.split(
+            draws, [geometry.WINDOW_DRAWS, 1, self._color_draws], axis=1
+        )
+        sides = tf.shape(image)
+        windows = geometry.random_windows(sides[0], sides[1], window_draws, self.min_scale)
+        results = []
+        for view in range(self.views):
+            part = geometry.crop(image, windows[view], flip_draws[view, 0] < 0.5)
+            part = self._recolor(geometry.resize(part, self.size), color_draws[view])
+            results.append(tf.ensure_shape(part, [self.size, self.size, 3]))
+        return tf.stack(results)
 
-    def _crop(self, image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """A random resized crop (arXiv 1409.4842), flipped half of the time."""
-        top, left, height, width, flip = _random_box(tf.shape(image), seed, self.min_scale)
-        cropped = _resize(image[top : top + height, left : left + width], self.size, self.size)
-        return tf.where(flip, cropped[:, ::-1], cropped)
-
-    def _policy(self, view: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        raise NotImplementedError(f"abstract: {type(self).__name__} must implement _policy")
+    @abc.abstractmethod
+    def _recolor(self, view: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        """Changes float32 `[size, size, 3]` in [0, 1] by `_color_draws` numbers in [0, 1)."""
 
 
-class SimCLR(_Views):
-    """SimCLR's policy (arXiv 2002.05709, appendix A): crop, flip, colour jitter, grey, blur.
+class SimCLR(_RandomViews):
+    """SimCLR's policy (arXiv 2002.05709, appendix A).
+
+    A crop of 8 to 100 % of the area at a ratio of 3/4 to 4/3, flip (p 0.5), colour jitter (p 0.8),
+    greyscale (p 0.2), blur (p 0.5).
 
     Args:
-        size: Side of a view in pixels.
+        size: Side of the views in pixels.
         views: V, at least 2.
-        blur: Gaussian blur, half of the time; the kernel covers a tenth of the side.
-        strength: Of the colour jitter: brightness, contrast and saturation by up to 0.8 times it,
-            hue by 0.2 times it.
-        min_scale: Smallest area of a crop, as a share of the image's.
+        blur: Whether to blur; that paper does so on ImageNet and not on CIFAR-10.
+        strength: Of the colour jitter, 0 to 2.5.
+        min_scale: Smallest crop, as a share of the image's area.
 
     Raises:
-        InputError: A size, number of views, strength or scale out of range.
+        InputError: an argument out of range.
 
     Example:
-        >>> SimCLR(224)(image, tf.constant([0, 1])).shape
-        TensorShape([2, 224, 224, 3])
+        >>> two = SimCLR(224)
+        >>> dataset = dataset.map(lambda image, seed: two(image, seed))  # [2, 224, 224, 3]
     """
+
+    _color_draws = color.JITTER_DRAWS + 3
 
     def __init__(
         self,
@@ -83,52 +97,57 @@ class SimCLR(_Views):
             raise InputError(f"strength: expected 0 to 2.5, received {strength}")
         self.blur, self.strength = blur, strength
 
-    def _policy(self, view: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        jitter_seed, order_seed, blur_seed = tf.unstack(
-            tf.random.experimental.stateless_split(seed, 3)
-        )
-        chance = tf.random.stateless_uniform([3], seed)
-        view = tf.cond(
-            chance[0] < 0.8,
-            lambda: color.jitter(view, jitter_seed, order_seed, self.strength),
-            lambda: view,
-        )
-        view = tf.where(chance[1] < 0.2, color.gray(view), view)
-        if self.blur:
-            view = tf.cond(chance[2] < 0.5, lambda: color.blur(view, blur_seed), lambda: view)
-        return tf.ensure_shape(view, [self.size, self.size, 3])
+    def _recolor(self, view: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        jitter_draws, gray_draw, blur_draws = tf.split(draws, [color.JITTER_DRAWS, 1, 2])
+        if self.strength:
+            view = color.jitter(view, jitter_draws, self.strength, probability=0.8)
+        view = color.grayscale(view, gray_draw[0], probability=0.2)
+        return color.blur(view, blur_draws, probability=0.5) if self.blur else view
 
 
-class AutoAugment(_Views):
+class AutoAugment(_RandomViews):
     """The X-CLR paper's policy: random resized crop, flip, AutoAugment's ImageNet policy.
 
-    AutoAugment is arXiv 1805.09501 (appendix A, ImageNet): one of 25 pairs of operations, each with
-    its own probability and magnitude.
+    That AutoAugment is used is known of the paper; the crop of 8 to 100 % of the area and the flip
+    before it are inferred, as is the usual order.
 
     Args:
-        size: Side of a view in pixels.
+        size: Side of the views in pixels, at least 3.
         views: V, at least 2.
-        min_scale: Smallest area of a crop, as a share of the image's.
+        min_scale: Smallest crop, as a share of the image's area.
 
     Raises:
-        InputError: A size, number of views or scale out of range.
+        InputError: an argument out of range.
+
+    Example:
+        >>> AutoAugment(224, views=4)(image, seed=[0, 1]).shape
+        TensorShape([4, 224, 224, 3])
     """
+
+    _color_draws = autoaugment.DRAWS
 
     def __init__(self, size: int, views: int = 2, min_scale: float = 0.08):
         super().__init__(size, views, min_scale)
+        if size < 3:
+            raise InputError(f"size: expected at least 3 pixels for AutoAugment, received {size}")
 
-    def _policy(self, view: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        return tf.ensure_shape(autoaugment.imagenet_policy(view, seed), [self.size, self.size, 3])
+    def _recolor(self, view: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        pixels = tf.cast(view * 255 + 0.5, tf.uint8)
+        return tf.cast(autoaugment.augment(pixels, draws), tf.float32) / 255
 
 
 class Evaluation:
-    """The view for evaluation: shorter side to size / 0.875, then the centre; one view, no chance.
+    """One view without randomness: shorter side to size / 0.875, then the centre.
 
     Args:
         size: Side of the view in pixels.
 
     Raises:
-        InputError: A size below 1.
+        InputError: a size below 1.
+
+    Example:
+        >>> Evaluation(224)(image).shape
+        TensorShape([1, 224, 224, 3])
     """
 
     def __init__(self, size: int):
@@ -136,14 +155,9 @@ class Evaluation:
         self.size = size
 
     def __call__(self, image: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Returns float32 `[1, size, size, 3]` in [0, 1]; the seed is not used."""
-        shape = tf.cast(tf.shape(image)[:2], tf.float32)
-        scale = round(self.size / 0.875) / tf.reduce_min(shape)
-        sides = tf.maximum(tf.cast(tf.round(shape * scale), tf.int32), self.size)
-        resized = _resize(image, sides[0], sides[1])
-        offset = (sides - self.size) // 2
-        view = resized[offset[0] : offset[0] + self.size, offset[1] : offset[1] + self.size]
-        return tf.ensure_shape(view[None], [1, self.size, self.size, 3])
+        """Returns float32 `[1, size, size, 3]` in [0, 1]; takes the images that the others take."""
+        del seed
+        return geometry.resize_center(_checked(image), self.size, 0.875)[tf.newaxis]
 
 
 def _check_size(size: int) -> None:
@@ -151,29 +165,12 @@ def _check_size(size: int) -> None:
         raise InputError(f"size: expected a side of at least 1 pixel, received {size}")
 
 
-def _resize(image: tf.Tensor, height: int | tf.Tensor, width: int | tf.Tensor) -> tf.Tensor:
-    """Antialiased bilinear resize of uint8 or float to float32 in [0, 1]."""
-    scale = 1 / 255 if image.dtype == tf.uint8 else 1.0
-    resized = tf.image.resize(image, [height, width], antialias=True)
-    return tf.clip_by_value(tf.cast(resized, tf.float32) * scale, 0, 1)
-
-
-def _random_box(shape: tf.Tensor, seed: tf.Tensor, min_scale: float) -> tuple[tf.Tensor, ...]:
-    """Top, left, height and width of a crop of random area and aspect, and whether to flip it."""
-    height, width = tf.cast(shape[0], tf.float32), tf.cast(shape[1], tf.float32)
-    chance = tf.random.stateless_uniform([2 * _CROP_ATTEMPTS + 3], seed)
-    area = height * width * (min_scale + (1 - min_scale) * chance[:_CROP_ATTEMPTS])
-    widest = tf.math.log(4 / 3)
-    aspect = tf.exp(widest * (2 * chance[_CROP_ATTEMPTS : 2 * _CROP_ATTEMPTS] - 1))
-    heights, widths = tf.round(tf.sqrt(area / aspect)), tf.round(tf.sqrt(area * aspect))
-    fits = (heights >= 1) & (heights <= height) & (widths >= 1) & (widths <= width)
-    first = tf.argmax(tf.cast(fits, tf.int32))
-    # No attempt fits a very long image: take its centre's share instead, as wide as it goes.
-    any_fits = tf.reduce_any(fits)
-    crop_height = tf.where(any_fits, heights[first], tf.minimum(height, tf.round(width * 4 / 3)))
-    crop_width = tf.where(any_fits, widths[first], tf.minimum(width, tf.round(height * 4 / 3)))
-    crop_height, crop_width = tf.maximum(crop_height, 1), tf.maximum(crop_width, 1)
-    top = tf.floor(chance[-3] * (height - crop_height + 1))
-    left = tf.floor(chance[-2] * (width - crop_width + 1))
-    box = [tf.cast(value, tf.int32) for value in (top, left, crop_height, crop_width)]
-    return (*box, chance[-1] < 0.5)
+def _checked(image: tf.Tensor) -> tf.Tensor:
+    image = tf.convert_to_tensor(image)
+    if not image.shape.is_compatible_with([None, None, 3]):
+        raise InputError(f"image: expected RGB of shape [H, W, 3], received {image.shape}")
+    if image.dtype != tf.uint8 and not image.dtype.is_floating:
+        raise InputError(
+            f"image: expected uint8, or floating in [0, 1], received {image.dtype.name}"
+        )
+    return image if image.dtype == tf.uint8 else tf.cast(image, tf.float32)
