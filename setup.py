@@ -27,6 +27,7 @@ setup(
         "tensorflow-text~=2.21.0",
         "tensorflow-hub>=0.16.1,<0.17",
         "tensorflow-datasets>=4.9.10,<5",
+        "tensorboard",  # No longer comes with tensorflow, which writes its summaries through it.
         "absl-py>=2.1",
         "huggingface-hub",
         "importlib_resources",  # tensorflow-datasets imports it undeclared on these Pythons.
