@@ -5,10 +5,12 @@ import json
 import os
 import pathlib
 import shutil
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from xsample_tf.data import views
@@ -27,7 +29,7 @@ def export(
 ) -> None:
     """Writes `saved_model/`, `encoder.keras` and `model_card.json` into `directory`.
 
-    The SavedModel has two signatures; both give {"embedding": float32 [B, D]}, the encoder's output:
+    The SavedModel has two signatures, both of which give {"embedding": float32 [B, D]}:
 
     - `serving_default(images)`: float32 `[B, H, W, 3]` in [0, 1], any size;
     - `embed_jpeg(jpeg)`: strings `[B]`, JPEG or PNG files of any sizes. One that cannot be decoded
@@ -95,9 +97,23 @@ class Exported:
     encoder_file: pathlib.Path | None
     _signature: Any = dataclasses.field(repr=False)
 
-    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+    def __call__(self, images: tf.Tensor | np.ndarray) -> tf.Tensor:
         """Returns embeddings `[B, D]` of images float32 `[B, H, W, 3]` in [0, 1]."""
-        return self._signature(images)["embedding"]
+        return self._signature(images=tf.convert_to_tensor(images, tf.float32))["embedding"]
+
+    def encoder(self) -> keras.Model | None:
+        """Returns the Keras model of the export; None where there is none.
+
+        Raises:
+            InputError: The file cannot be read.
+        """
+        if self.encoder_file is None:
+            return None
+        try:
+            return keras.saving.load_model(self.encoder_file, compile=False)
+        except (OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"model: cannot load {self.encoder_file} ({reason})") from error
 
 
 def load(path: str | os.PathLike) -> Exported:
@@ -131,11 +147,11 @@ def load(path: str | os.PathLike) -> Exported:
     signature = model.signatures.get("serving_default")
     if signature is None or not _takes_images(signature):
         raise InputError(
-            f"model: expected a signature serving_default(images) -> embedding in {found}, received "
-            f"the signatures {', '.join(sorted(model.signatures)) or '(none)'}"
+            f"model: expected a signature serving_default(images) -> embedding in {found}, "
+            f"received the signatures {', '.join(sorted(model.signatures)) or '(none)'}"
         )
-    # Only a signature is held by a SavedModel weakly.
-    signature.owner = model
+    # The signature does not keep the model's variables alive.
+    signature.saved_model = model
     card, encoder_file = found.parent / CARD, found.parent / ENCODER
     return Exported(
         found,
@@ -202,6 +218,8 @@ def _in_float32(encoder: keras.Model) -> keras.Model:
     """The same encoder computing in float32; itself where it does so already."""
     if all(layer.compute_dtype == "float32" for layer in encoder._flatten_layers()):
         return encoder
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")  # For layers whose configuration names none.
     try:
         config = keras.saving.serialize_keras_object(encoder)
         copy = keras.saving.deserialize_keras_object(_with_float32(config))
@@ -210,6 +228,8 @@ def _in_float32(encoder: keras.Model) -> keras.Model:
             f"encoder: expected a Keras model that can be rebuilt from its configuration, received "
             f"{type(encoder).__name__} ({str(error).splitlines()[0]}); implement get_config"
         ) from error
+    finally:
+        keras.config.set_dtype_policy(policy)
     copy.set_weights(encoder.get_weights())
     return copy
 

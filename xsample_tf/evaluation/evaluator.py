@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from xsample_tf import data
+from xsample_tf.data.records import Dataset, read_dataset
 from xsample_tf.errors import InputError, suggest
 from xsample_tf.evaluation import neighbours, unlabelled
 from xsample_tf.evaluation.features import Embed, Features, embedder, extract
@@ -65,7 +65,7 @@ def evaluate(
     Example:
         >>> evaluate(encoder, "data/flickr8k", baseline=untrained(encoder))["trained"]["kl"]
     """
-    dataset = data.read_dataset(data_dir)
+    dataset = read_dataset(data_dir)
     chosen = _probes(probes, dataset)
     text = dataset.encoder(embedding).name if embedding or dataset.encoders else None
     size = _image_size(encoder, image_size)
@@ -75,9 +75,14 @@ def evaluate(
         extract(embedders, str(data_dir), split, size, batch_size, text, limit, log)
         for split in SPLITS
     )
+    found = {"train": len(train.labels), "val": len(val.labels)}
+    wanted = {
+        split: min(dataset.records(split), limit or dataset.records(split)) for split in found
+    }
     meta = {
         "data_dir": str(data_dir),
-        "images": {"train": len(train.labels), "val": len(val.labels)},
+        "images": found,
+        "unreadable": {split: wanted[split] - found[split] for split in found},
         "text_encoder": text,
         **{"image_size": size, "limit": limit, "seed": seed},
         **{"temperature": temperature, "target_temperature": target_temperature},
@@ -89,7 +94,7 @@ def _measure(
     names: list[str],
     train: Features,
     val: Features,
-    dataset: data.Dataset,
+    dataset: Dataset,
     probes: tuple[str, ...],
     meta: dict[str, Any],
     log: Callable[[str], None],
@@ -98,7 +103,11 @@ def _measure(
     classes = len(dataset.class_names or ())
     labelled = [(part.labels >= 0) & (part.labels < classes) for part in (train, val)]
     captioned = [_captioned(part) for part in (train, val)]
-    left_out = {}
+    left_out = {
+        f"{count} images of {split}": "they cannot be decoded"
+        for split, count in meta["unreadable"].items()
+        if count
+    }
     if min(rows.sum() for rows in labelled) < 2:
         left_out["probes"] = "fewer than 2 labelled images in a split"
         probes = ()
@@ -224,7 +233,7 @@ def _tops(classes: int) -> tuple[int, ...]:
     return (1, 5) if classes > 5 else (1,)
 
 
-def _probes(probes: Sequence[str] | None, dataset: data.Dataset) -> tuple[str, ...]:
+def _probes(probes: Sequence[str] | None, dataset: Dataset) -> tuple[str, ...]:
     """The probes to run; checked before anything is computed."""
     for probe in probes or ():
         if probe not in PROBES:

@@ -32,8 +32,8 @@ def neighbour_sheet(
 ) -> None:
     """Writes a PNG of images of `val/`, each with its nearest other images of `val/`.
 
-    A row is a query, framed, and its neighbours by cosine, each with its first caption, or the name of
-    its class, and its cosine.
+    A row is a query, framed, and its neighbours by cosine, each with its cosine and its first
+    caption, or the name of its class.
 
     Args:
         encoder: As for `evaluate`.
@@ -66,7 +66,7 @@ def neighbour_sheet(
     cosines, rows = nearest(features, features, min(neighbours, len(keys) - 1), exclude_self=True)
     order = np.random.default_rng(seed).permutation(len(keys))[:queries]
     shown = {keys[row] for query in order for row in (query, *rows[query])}
-    words = _captions(data.read_dataset(data_dir), shown)
+    words = _captions(records.read_dataset(data_dir), shown)
     sheet = _Sheet(len(order), 1 + rows.shape[1])
     for line, query in enumerate(order):
         sheet.paste(line, 0, thumbnails[query], words.get(keys[query], ""), "query")
@@ -109,7 +109,7 @@ def _thumbnail(image: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
 
 
-def _captions(dataset: data.Dataset, keys: set[bytes]) -> dict[bytes, str]:
+def _captions(dataset: records.Dataset, keys: set[bytes]) -> dict[bytes, str]:
     """The first caption, or else the class name, of each key of `val/` that has one."""
     paths = [str(pathlib.Path(dataset.directory, shard.path)) for shard in dataset.splits["val"]]
     stream = tf.data.TFRecordDataset(paths).map(records.parse)

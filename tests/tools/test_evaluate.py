@@ -1,0 +1,53 @@
+import json
+import subprocess
+import sys
+
+import keras
+import pytest
+import tiny_data
+
+from xsample_tf.export import export
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory) -> str:
+    image = keras.Input([16, 16, 3])
+    features = keras.layers.Conv2D(8, 3, activation="relu")(image)
+    encoder = keras.Model(image, keras.layers.GlobalAveragePooling2D()(features))
+    directory = tmp_path_factory.mktemp("run")
+    export(encoder, directory / "export", 16, {})
+    return str(directory)
+
+
+def evaluate(repository, *flags) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(repository / "tools" / "evaluate.py"), *flags]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_a_run_is_evaluated_beside_its_untrained_encoder(repository, run_dir, tmp_path):
+    data, output = tiny_data.write(tmp_path / "data"), tmp_path / "out"
+    done = evaluate(repository, f"--model={run_dir}", f"--data_dir={data}", f"--output={output}")
+    assert done.returncode == 0, done.stderr
+    assert "kNN top-1 accuracy" in done.stdout and "untrained" in done.stdout
+    results = json.loads((output / "results.json").read_text())
+    assert {"trained", "untrained", "chance", "meta"} == set(results)
+    assert results["meta"]["image_size"] == 16
+    assert "| kNN top-1 accuracy |" in (output / "report.md").read_text()
+    assert (output / "neighbours.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--tasks=shard"], "unknown task 'shard'; did you mean 'shards'?"),
+        (["--model=nowhere"], "received nowhere, which does not exist"),
+        (["--probes=knn,liner"], "unknown probe 'liner'; did you mean 'linear'?"),
+    ],
+)
+def test_bad_flags_exit_2_with_one_line(repository, run_dir, tmp_path, flags, message):
+    data = tiny_data.write(tmp_path / "data")
+    given = [f"--model={run_dir}", f"--data_dir={data}", f"--output={tmp_path / 'out'}"]
+    done = evaluate(repository, *given, *flags)
+    assert done.returncode == 2
+    assert message in done.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in done.stderr
