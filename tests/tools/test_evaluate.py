@@ -36,18 +36,10 @@ def test_a_run_is_evaluated_beside_its_untrained_encoder(repository, run_dir, tm
     assert (output / "neighbours.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--tasks=shard"], "unknown task 'shard'; did you mean 'shards'?"),
-        (["--model=nowhere"], "received nowhere, which does not exist"),
-        (["--probes=knn,liner"], "unknown probe 'liner'; did you mean 'linear'?"),
-    ],
-)
-def test_bad_flags_exit_2_with_one_line(repository, run_dir, tmp_path, flags, message):
-    data = tiny_data.write(tmp_path / "data")
-    given = [f"--model={run_dir}", f"--data_dir={data}", f"--output={tmp_path / 'out'}"]
-    done = evaluate(repository, *given, *flags)
+def test_a_bad_flag_exits_2_with_one_line(repository, tmp_path):
+    flags = ["--model=nowhere", "--data_dir=nowhere", f"--output={tmp_path}", "--tasks=shard"]
+    done = evaluate(repository, *flags)
     assert done.returncode == 2
-    assert message in done.stderr.strip().splitlines()[-1]
+    expected = "error: --tasks: unknown task 'shard'; did you mean 'shards'?"
+    assert done.stderr.strip().splitlines()[-1] == expected
     assert "Traceback" not in done.stderr
