@@ -54,14 +54,17 @@ def export(
         >>> encoder = tf.saved_model.load("runs/first/export/saved_model")
         >>> encoder.signatures["serving_default"](tf.random.uniform([2, 300, 400, 3]))["embedding"]
     """
-    directory = pathlib.Path(directory)
+    directory = pathlib.Path(directory).absolute()
     _check_replaceable(directory)
     encoder = _in_float32(encoder)
     size = _embedding_size(encoder, image_size)
     # Beside, so that the rename stays within one file system.
-    aside = directory.with_name(f".{directory.name}.{os.getpid()}.part")
+    aside = directory.with_name(f".{directory.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+    try:
+        aside.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"export: cannot write to {aside.parent}: {error.strerror}") from error
     try:
         _save_model(encoder, aside / SAVED_MODEL, image_size)
         encoder.save(aside / ENCODER)
@@ -95,11 +98,12 @@ class Exported:
     saved_model: pathlib.Path
     card: dict[str, Any]
     encoder_file: pathlib.Path | None
-    _signature: Any = dataclasses.field(repr=False)
+    _model: Any = dataclasses.field(repr=False)
 
     def __call__(self, images: tf.Tensor | np.ndarray) -> tf.Tensor:
         """Returns embeddings `[B, D]` of images float32 `[B, H, W, 3]` in [0, 1]."""
-        return self._signature(images=tf.convert_to_tensor(images, tf.float32))["embedding"]
+        serve = self._model.signatures["serving_default"]
+        return serve(images=tf.convert_to_tensor(images, tf.float32))["embedding"]
 
     def encoder(self) -> keras.Model | None:
         """Returns the Keras model of the export; None where there is none.
@@ -150,14 +154,12 @@ def load(path: str | os.PathLike) -> Exported:
             f"model: expected a signature serving_default(images) -> embedding in {found}, "
             f"received the signatures {', '.join(sorted(model.signatures)) or '(none)'}"
         )
-    # The signature does not keep the model's variables alive.
-    signature.saved_model = model
     card, encoder_file = found.parent / CARD, found.parent / ENCODER
     return Exported(
         found,
         json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {},
         encoder_file if encoder_file.is_file() else None,
-        signature,
+        model,
     )
 
 
@@ -261,6 +263,7 @@ def _check_replaceable(directory: pathlib.Path) -> None:
 
 def _replace(directory: pathlib.Path, aside: pathlib.Path) -> None:
     old = aside.with_suffix(".old")
+    shutil.rmtree(old, ignore_errors=True)
     if directory.exists():
         directory.rename(old)
     aside.rename(directory)

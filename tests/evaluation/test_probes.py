@@ -38,7 +38,7 @@ def test_the_solution_is_the_minimum(weight_decay):
 def test_scores_are_those_of_standardised_features():
     features, labels = clusters(300, 4, 6, spread=1.0)
     probe = fit_linear_probe(features, labels, 4)
-    by_hand = ((features - probe.mean) / probe.scale) @ probe.weights + probe.bias
+    by_hand = ((features - features.mean(0)) / features.std(0)) @ probe.weights + probe.bias
     np.testing.assert_allclose(probe.scores(features), by_hand, atol=1e-3)
 
 

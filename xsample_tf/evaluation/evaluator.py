@@ -10,7 +10,7 @@ import numpy as np
 from xsample_tf.data.records import Dataset, read_dataset
 from xsample_tf.errors import InputError, suggest
 from xsample_tf.evaluation import neighbours, unlabelled
-from xsample_tf.evaluation.features import Embed, Features, embedder, extract
+from xsample_tf.evaluation.features import Embed, Features, embedder, extract, image_shape
 from xsample_tf.evaluation.probes import fit_linear_probe
 
 PROBES = ("knn", "linear")
@@ -50,13 +50,14 @@ def evaluate(
         seed: Of the held-out parts of the training set.
         temperature: tau of the KL.
         target_temperature: tau_s of the KL.
-        log: Receives a line every half minute, and what is left out.
+        log: Receives a line every half minute.
 
     Returns:
         "trained", "untrained" (with a baseline) and "chance": figures by measure, None where there
-        is none; "meta": what they were computed from and with. JSON-able. Accuracies and recalls
-        are shares of 1, KL is in nats. Chance is, for an accuracy, that of always naming the most
-        frequent classes of `train/`; for the KL, that of relating all images alike.
+        is none; "meta": what they were computed from and with, and what was left out. JSON-able.
+        Accuracies and recalls are shares of 1, KL is in nats. Chance is, for an accuracy, that of
+        always naming the most frequent classes of `train/`; for the KL, that of relating all images
+        alike.
 
     Raises:
         InputError: Unknown probe, probes without labels, no such data, split or caption vectors, or
@@ -87,7 +88,7 @@ def evaluate(
         **{"image_size": size, "limit": limit, "seed": seed},
         **{"temperature": temperature, "target_temperature": target_temperature},
     }
-    return _measure(list(encoders), train, val, dataset, chosen, meta, log)
+    return _measure(list(encoders), train, val, dataset, chosen, meta)
 
 
 def _measure(
@@ -97,7 +98,6 @@ def _measure(
     dataset: Dataset,
     probes: tuple[str, ...],
     meta: dict[str, Any],
-    log: Callable[[str], None],
 ) -> dict[str, Any]:
     """All figures of encoders `names`, from the features of both splits."""
     classes = len(dataset.class_names or ())
@@ -121,8 +121,6 @@ def _measure(
         },
         "left_out": left_out,
     }
-    for what, why in left_out.items():
-        log(f"evaluation leaves out {what}: {why}")
     results: dict[str, Any] = {}
     chance: dict[str, float | None] = {}
     for name in names:
@@ -253,12 +251,12 @@ def _probes(probes: Sequence[str] | None, dataset: Dataset) -> tuple[str, ...]:
 
 def _image_size(encoder: keras.Model | Embed, image_size: int | None) -> int:
     """The side of the images; the encoder's own where it is fixed and none is given."""
-    shape = encoder.input_shape if isinstance(encoder, keras.Model) else (None, None, None, 3)
-    size = image_size or shape[1]
+    own = image_shape(encoder)[0]
+    size = image_size or own
     if size is None:
         raise InputError(
             "image_size: expected the side of the images, received none, and the encoder takes any"
         )
-    if size < 1 or shape[1] not in (None, size):
-        raise InputError(f"image_size: expected {shape[1] or 'a side > 0'}, received {size}")
+    if size < 1 or own not in (None, size):
+        raise InputError(f"image_size: expected {own or 'a side > 0'}, received {size}")
     return size

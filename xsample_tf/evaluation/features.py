@@ -42,11 +42,16 @@ def embedder(encoder: keras.Model | Embed) -> Embed:
     """
     if not isinstance(encoder, keras.Model):
         return encoder
-    channels = encoder.input_shape[1:]
     return tf.function(
         lambda images: tf.cast(encoder(images, training=False), tf.float32),
-        input_signature=[tf.TensorSpec([None, *channels], tf.float32)],
+        input_signature=[tf.TensorSpec([None, *image_shape(encoder)], tf.float32)],
     )
+
+
+def image_shape(encoder: keras.Model | Embed) -> tuple[int | None, int | None, int]:
+    """Returns the (H, W, 3) that an encoder takes, None where it takes any or does not say."""
+    _, height, width, channels = getattr(encoder, "input_shape", (None, None, None, 3))
+    return height, width, channels
 
 
 def untrained(encoder: keras.Model, seed: int = 0) -> keras.Model:

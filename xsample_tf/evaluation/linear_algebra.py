@@ -9,39 +9,57 @@ _TILE = 16384
 _BASIS_ROWS = 65536
 
 
-def moments(
-    features: np.ndarray, targets: np.ndarray, rows: np.ndarray | slice = slice(None)
-) -> tuple[np.ndarray, np.ndarray]:
-    """Means of x x^T and x y^T over rows, products in float32, sums in float64.
+@dataclasses.dataclass(frozen=True)
+class Standardization:
+    """Takes features to mean 0 and deviation 1; a constant feature becomes 0.
 
-    Args:
-        features: `[N, D]`.
-        targets: `[N, T]`.
-        rows: Which rows; all by default.
-
-    Returns:
-        Float64 `[D, D]` and `[D, T]`.
+    Attributes:
+        mean: Float32 `[D]`.
+        scale: Standard deviations, float32 `[D]`.
     """
-    chosen = np.arange(len(features))[rows]
-    second = np.zeros((features.shape[1], features.shape[1]))
-    cross = np.zeros((features.shape[1], targets.shape[1]))
-    for first in range(0, len(chosen), _TILE):
-        part = chosen[first : first + _TILE]
-        tile = np.asarray(features[part], np.float32)
-        second += tile.T @ tile
-        cross += tile.T @ np.asarray(targets[part], np.float32)
-    return second / len(chosen), cross / len(chosen)
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Returns standardised features float32 `[N, D]`."""
+        return ((features - self.mean) / self.scale).astype(np.float32)
 
 
-def standardization(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation float32 `[D]` of `[N, D]`; a constant feature has deviation 1."""
+def standardization(features: np.ndarray) -> Standardization:
+    """Returns the standardisation of features `[N, D]`."""
     mean = np.mean(features, axis=0, dtype=np.float64)
     square = np.zeros(features.shape[1])
     for first in range(0, len(features), _TILE):
         square += np.sum((features[first : first + _TILE] - mean) ** 2, axis=0)
     deviation = np.sqrt(square / len(features))
     constant = deviation <= 1e-6 * np.maximum(np.abs(mean), 1e-6)
-    return mean.astype(np.float32), np.where(constant, 1, deviation).astype(np.float32)
+    scale = np.where(constant, 1, deviation)
+    return Standardization(mean.astype(np.float32), scale.astype(np.float32))
+
+
+def moments(
+    features: np.ndarray, targets: np.ndarray, rows: np.ndarray, standardize: Standardization
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means of x x^T and x y^T over rows, products in float32, sums in float64.
+
+    Args:
+        features: `[N, D]`; x is a standardised row of it.
+        targets: `[N, T]`; y is a row of it.
+        rows: Which rows, int `[M]`.
+        standardize: For the features.
+
+    Returns:
+        Float64 `[D, D]` and `[D, T]`.
+    """
+    second = np.zeros((features.shape[1], features.shape[1]))
+    cross = np.zeros((features.shape[1], targets.shape[1]))
+    for first in range(0, len(rows), _TILE):
+        part = rows[first : first + _TILE]
+        tile = standardize(features[part])
+        second += tile.T @ tile
+        cross += tile.T @ np.asarray(targets[part], np.float32)
+    return second / len(rows), cross / len(rows)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,14 +67,12 @@ class PrincipalBasis:
     """Principal axes of standardised features.
 
     Attributes:
-        mean: `[D]`.
-        scale: Standard deviations `[D]`.
+        standardize: What comes first.
         vectors: Orthonormal columns `[D, D]`.
         variances: Along each column, `[D]`, >= 0.
     """
 
-    mean: np.ndarray
-    scale: np.ndarray
+    standardize: Standardization
     vectors: np.ndarray
     variances: np.ndarray
 
@@ -64,16 +80,15 @@ class PrincipalBasis:
         """Returns features `[N, D]` in these coordinates, float32 `[N, D]`."""
         rotated = np.empty(features.shape, np.float32)
         for first in range(0, len(features), _TILE):
-            tile = (features[first : first + _TILE] - self.mean) / self.scale
+            tile = self.standardize(features[first : first + _TILE])
             rotated[first : first + _TILE] = tile @ self.vectors
         return rotated
 
 
 def principal_basis(features: np.ndarray) -> PrincipalBasis:
     """Returns the principal axes of features `[N, D]`."""
-    mean, scale = standardization(features)
-    step = max(1, len(features) // _BASIS_ROWS)
-    standardized = (features[::step] - mean) / scale
-    second, _ = moments(standardized, standardized[:, :0])
+    standardize = standardization(features)
+    rows = np.arange(0, len(features), max(1, len(features) // _BASIS_ROWS))
+    second, _ = moments(features, features[:, :0], rows, standardize)
     variances, vectors = np.linalg.eigh(second)
-    return PrincipalBasis(mean, scale, vectors.astype(np.float32), np.maximum(variances, 0))
+    return PrincipalBasis(standardize, vectors.astype(np.float32), np.maximum(variances, 0))

@@ -21,21 +21,18 @@ class LinearProbe:
     Attributes:
         weights: Float32 `[D, C]`, on standardised features.
         bias: Float32 `[C]`.
-        mean: Of the training features, `[D]`.
-        scale: Standard deviation of the training features, `[D]`.
+        standardize: By the training features.
         weight_decay: The one chosen on the held-out part of the training set.
     """
 
     weights: np.ndarray
     bias: np.ndarray
-    mean: np.ndarray
-    scale: np.ndarray
+    standardize: linear_algebra.Standardization
     weight_decay: float
 
     def scores(self, features: np.ndarray) -> np.ndarray:
         """Returns logits float32 `[N, C]` of features `[N, D]`."""
-        weights = self.weights / self.scale[:, None]
-        return np.asarray(features, np.float32) @ weights + (self.bias - self.mean @ weights)
+        return self.standardize(features) @ self.weights + self.bias
 
 
 def fit_linear_probe(
@@ -67,7 +64,7 @@ def fit_linear_probe(
     rotated = basis.rotate(features)
     order = np.random.default_rng(seed).permutation(len(features))
     held, kept = np.split(order, [max(1, len(order) // 10)])
-    problem = _Problem(rotated[kept], labels[kept], classes, basis.variances)
+    problem = _Problem(rotated, labels, kept, classes, basis.variances)
     solution = problem.start()
     best, worse = (-1.0, weight_decays[0], solution), 0
     for weight_decay in weight_decays:
@@ -79,29 +76,31 @@ def fit_linear_probe(
         elif worse == 2:
             break  # Accuracy has a single peak along the path, and weak decays take longest.
     _, weight_decay, solution = best
-    problem = _Problem(rotated, labels, classes, basis.variances)
+    del problem  # Its copy of the rows, before the next one is made.
+    problem = _Problem(rotated, labels, order, classes, basis.variances)
     solution = problem.solve(weight_decay, solution)
-    return LinearProbe(
-        basis.vectors @ solution[:-1], solution[-1], basis.mean, basis.scale, weight_decay
-    )
+    weights = basis.vectors @ solution[:-1]
+    return LinearProbe(weights, solution[-1], basis.standardize, weight_decay)
 
 
 class _Problem:
     """Regularised cross-entropy of rows in the principal basis; solutions are `[D + 1, C]`."""
 
     def __init__(
-        self, rotated: np.ndarray, labels: np.ndarray, classes: int, variances: np.ndarray
+        self,
+        rotated: np.ndarray,
+        labels: np.ndarray,
+        rows: np.ndarray,
+        classes: int,
+        variances: np.ndarray,
     ):
-        self._count, self._classes = len(rotated), classes
+        self._count, self._classes = len(rows), classes
         self._variances = np.append(variances, 1.0)
         # On the host: a tile is on the accelerator only while it is used.
         with tf.device("CPU"):
             self._tiles = [
-                (
-                    tf.constant(rotated[first : first + _TILE]),
-                    tf.constant(labels[first : first + _TILE], tf.int32),
-                )
-                for first in range(0, len(rotated), _TILE)
+                (tf.constant(rotated[part]), tf.constant(labels[part], tf.int32))
+                for part in np.split(rows, range(_TILE, len(rows), _TILE))
             ]
 
     def start(self) -> np.ndarray:

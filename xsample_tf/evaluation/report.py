@@ -27,7 +27,7 @@ _BRIEF = {
 
 
 def table(results: dict[str, Any]) -> str:
-    """Returns the figures of `evaluate` as aligned columns.
+    """Returns the figures of `evaluate` as aligned columns, and what was left out.
 
     Example:
         >>> print(table(evaluate(encoder, "data/own", baseline=untrained(encoder))))
@@ -40,6 +40,7 @@ def table(results: dict[str, Any]) -> str:
     for name, *figures in (head, *rows):
         padded = [figure.rjust(width) for figure, width in zip(figures, widths[1:], strict=True)]
         lines.append("  ".join([name.ljust(widths[0]), *padded]))
+    lines += [f"left out: {what}: {why}" for what, why in results["meta"]["left_out"].items()]
     return "\n".join(lines)
 
 
@@ -59,7 +60,7 @@ def markdown(results: dict[str, Any]) -> str:
         *("| " + " | ".join(cell.strip() for cell in row) + " |" for row in rows),
     ]
     if meta["left_out"]:
-        lines += ["", *(f"- {what}: {why}" for what, why in meta["left_out"].items())]
+        lines += ["", *(f"- left out: {what}: {why}" for what, why in meta["left_out"].items())]
     return "\n".join(lines) + "\n"
 
 

@@ -104,11 +104,11 @@ def caption_recall(
     Returns:
         Recall by k, in [0, 1], and the number of distinct captions U; chance is k / U.
     """
-    feature_mean, scale = linear_algebra.standardization(train_features)
+    standardize = linear_algebra.standardization(train_features)
     train_captions, captions = unit_rows(train_captions), unit_rows(captions)
     caption_mean = np.mean(train_captions, axis=0)
-    weights = _ridge((train_features - feature_mean) / scale, train_captions - caption_mean, seed)
-    predicted = unit_rows((features - feature_mean) / scale @ weights)
+    weights = _ridge(train_features, train_captions - caption_mean, standardize, seed)
+    predicted = unit_rows(standardize(features) @ weights)
     gallery, own = np.unique(captions, axis=0, return_inverse=True)
     gallery = unit_rows(gallery - caption_mean)
     rank = np.empty(len(features), np.int64)
@@ -119,17 +119,24 @@ def caption_recall(
     return {k: float(np.mean(rank <= k)) for k in ranks}, len(gallery)
 
 
-def _ridge(features: np.ndarray, targets: np.ndarray, seed: int) -> np.ndarray:
-    """Weights float32 `[D, T]` from centred features `[M, D]` to centred targets `[M, T]`."""
+def _ridge(
+    features: np.ndarray,
+    targets: np.ndarray,
+    standardize: linear_algebra.Standardization,
+    seed: int,
+) -> np.ndarray:
+    """Weights float32 `[D, T]` from standardised features to centred targets `[M, T]`."""
     order = np.random.default_rng(seed).permutation(len(features))
     held, kept = np.split(order, [max(1, len(order) // 10)])
-    second, cross = linear_algebra.moments(features, targets, kept)
+    second, cross = linear_algebra.moments(features, targets, kept, standardize)
+    held_features = standardize(features[held])
     errors = []
     for penalty in RIDGE_PENALTIES:
         weights = _solve_ridge(second, cross, penalty)
-        errors.append(np.mean((features[held] @ weights - targets[held]) ** 2))
+        errors.append(np.mean((held_features @ weights - targets[held]) ** 2))
     best = RIDGE_PENALTIES[int(np.argmin(errors))]
-    return _solve_ridge(*linear_algebra.moments(features, targets), best)
+    second, cross = linear_algebra.moments(features, targets, order, standardize)
+    return _solve_ridge(second, cross, best)
 
 
 def _solve_ridge(second: np.ndarray, cross: np.ndarray, penalty: float) -> np.ndarray:
