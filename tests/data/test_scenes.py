@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 
 from xsample_tf.data import scenes
 from xsample_tf.data.scene_captions import PLACES, SIZE_WORDS
+from xsample_tf.data.scene_drawing import TEXTURES
 from xsample_tf.errors import InputError
+
+EVERY_ATTRIBUTE = {*scenes.COLOURS, *TEXTURES, *itertools.chain(*SIZE_WORDS.values())}
 
 
 def _same(first, second):
@@ -27,7 +30,7 @@ def test_enough_kinds_and_all_occur(thousands):
     assert {scene.object for scene in thousands} == set(scenes.CLASS_NAMES)
     assert {scene.colour for scene in thousands} == set(scenes.COLOURS)
     assert {scene.background for scene in thousands} == set(scenes.BACKGROUND_NAMES)
-    assert {scene.texture for scene in thousands} == {"plain", "striped", "spotted", "checkered"}
+    assert {scene.texture for scene in thousands} == set(TEXTURES)
     assert {scene.scale for scene in thousands} == set(SIZE_WORDS)
 
 
@@ -78,7 +81,7 @@ def test_seeds_and_splits_share_no_scene():
 def test_content_is_pinned():
     # Data sets are named by their arguments alone, so what the arguments mean must not drift.
     text = "\n".join("|".join(scene.captions) for scene in scenes.generate(64, seed=1))
-    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "563fda4fd861db2d"
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "bf9cdd14cdb7c0a6"
 
 
 def test_images_of_one_content_vary(thousands):
@@ -93,24 +96,21 @@ def test_images_of_one_content_vary(thousands):
 
 def test_captions_name_what_is_seen(thousands):
     for scene in thousands:
-        assert len(scene.captions) == scenes.CAPTIONS_PER_IMAGE
-        attributes = (scene.colour, *SIZE_WORDS[scene.scale], scene.texture)
+        assert len(scene.captions) == 2
+        attributes = {scene.colour, scene.texture, *SIZE_WORDS[scene.scale]}
         for caption in scene.captions:
             words = caption.replace(",", "").split()
             assert scene.object in words
-            assert any(attribute in words for attribute in attributes)
-            assert any(place in caption for place in PLACES[scene.background])
+            assert attributes & set(words)
+            assert not set(words) & (EVERY_ATTRIBUTE - attributes)
             assert not {a for a, b in itertools.pairwise(words) if a == "a" and b[0] in "aeiou"}
-            assert not {
-                a for a, b in itertools.pairwise(words) if a == "an" and b[0] not in "aeiou"
-            }
+            for article, word in itertools.pairwise(words):
+                assert article not in ("a", "an") or (article == "an") == (word[0] in "aeiou")
+        with_place, without = scene.captions
+        assert any(place in with_place for place in PLACES[scene.background])
+        assert not any(place in without for place in PLACES[scene.background])
     assert all(name in phrase for name, phrases in PLACES.items() for phrase in phrases)
-    assert len({caption for scene in thousands for caption in scene.captions}) > 4096
-
-
-def test_captions_of_one_content_vary():
-    first, second = zip(*(scene.captions for scene in scenes.generate(500, size=16)), strict=True)
-    assert np.mean([a != b for a, b in zip(first, second, strict=True)]) > 0.9
+    assert len({caption for scene in thousands for caption in scene.captions}) > 3000
 
 
 def _tied_share(**options):

@@ -19,7 +19,7 @@ COLOURS = {
 }
 TEXTURES = ("plain", "striped", "spotted", "checkered")
 # Half the object's extent before stretching, in units of half the image's side.
-SIZES = {"small": (0.4, 0.46), "medium": (0.5, 0.58), "large": (0.62, 0.72)}
+SIZES = {"small": (0.47, 0.53), "medium": (0.56, 0.63), "large": (0.66, 0.74)}
 
 _COARSE_CELLS, _FINE_CELLS = 4, 16
 # Number of places in the table of noise at which an image's noise may begin.
@@ -83,10 +83,12 @@ def draw(rng: np.random.Generator, n: int, correlation: float) -> Draws:
     background = np.where(tied, label % len(BACKGROUNDS), rng.integers(len(BACKGROUNDS), size=n))
     bounds = np.array(list(SIZES.values()))[scale]
     half = bounds[:, 0] + (bounds[:, 1] - bounds[:, 0]) * rng.random(n)
-    room = 1 - half  # only a tip may leave the image
+    room = 0.85 * (1 - half)  # only a tip may leave the image
     light_angle = uniform(0.15 * np.pi, 0.85 * np.pi)
     light = np.stack([np.cos(light_angle), np.sin(light_angle)], -1)
     palette = np.array([kind.palette for kind in BACKGROUNDS.values()])[background]
+    # Less contrast behind than in the object, as where a lens is focused on it.
+    palette += 0.3 * (palette.mean(1, keepdims=True) - palette)
     palette = palette * uniform(0.75, 1.15)[:, None, None] + rng.normal(0, 0.05, palette.shape)
     offset = np.stack([uniform(-0.5, 0.5), uniform(-0.3, 0.3)], -1)
     return Draws(
@@ -96,7 +98,7 @@ def draw(rng: np.random.Generator, n: int, correlation: float) -> Draws:
         scale=scale,
         background=background,
         object_map=_maps(
-            angle=uniform(-0.6, 0.6),
+            angle=uniform(-0.3, 0.3),
             scale=half[:, None] * np.exp(rng.normal(0, 0.08, (n, 2))) * _signs(rng, n),
             centre=np.stack([room * uniform(-1, 1), room * uniform(-1, 1)], -1),
         ),
@@ -106,8 +108,8 @@ def draw(rng: np.random.Generator, n: int, correlation: float) -> Draws:
         paint=_paints(rng, colour),
         light=_f32(light * uniform(0, 0.3)[:, None], uniform(0, 0.25)[:, None]),
         shadow=_f32(-light * uniform(0.06, 0.16)[:, None], uniform(0.25, 0.6)[:, None]),
-        outline=_f32(uniform(0.04, 0.09)[:, None], uniform(0.2, 0.75)[:, None]),
-        noise=uniform(0.0, 0.06).astype(np.float32),
+        outline=_f32(uniform(0.06, 0.1)[:, None], uniform(0.5, 0.85)[:, None]),
+        noise=uniform(0.0, 0.05).astype(np.float32),
         grain=rng.integers(GRAINS, size=(n, 3)),
         coarse=rng.standard_normal((n, *[_COARSE_CELLS + 3] * 2), dtype=np.float32),
         fine=rng.standard_normal((n, *[_FINE_CELLS + 3] * 2), dtype=np.float32),
@@ -139,6 +141,6 @@ def _paints(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     base = base + rng.normal(0, 0.03, (n, 3))
     lighter = base @ (0.3, 0.6, 0.1) < rng.uniform(0.3, 0.65, n)
     toward = np.where(lighter, 1.0, 0.12)[:, None]
-    texture = base + rng.uniform(0.5, 0.75, (n, 1)) * (toward - base)
+    texture = base + rng.uniform(0.3, 0.45, (n, 1)) * (toward - base)
     detail = base + rng.uniform(0.5, 0.8, (n, 1)) * (rng.choice([0.08, 1.0], (n, 1)) - base)
     return np.stack([base, texture, detail], 1).astype(np.float32)

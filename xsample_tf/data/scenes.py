@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xsample_tf.data.scene_backgrounds import BACKGROUNDS
-from xsample_tf.data.scene_captions import caption
+from xsample_tf.data.scene_captions import captions
 from xsample_tf.data.scene_drawing import COLOURS, SIZES, TEXTURES, Draws, draw
 from xsample_tf.data.scene_rendering import render
 from xsample_tf.data.scene_shapes import SHAPES
@@ -22,7 +22,6 @@ from xsample_tf.errors import InputError, suggest
 CLASS_NAMES: tuple[str, ...] = tuple(SHAPES)
 BACKGROUND_NAMES: tuple[str, ...] = tuple(BACKGROUNDS)
 SPLITS: tuple[str, ...] = ("train", "val", "test")
-CAPTIONS_PER_IMAGE = 2
 _COLOUR_NAMES, _SIZE_NAMES = tuple(COLOURS), tuple(SIZES)
 MINIMUM_SIZE, MAXIMUM_SIZE = 16, 1024
 
@@ -37,8 +36,8 @@ class Scene(NamedTuple):
 
     Attributes:
         image: RGB, uint8 [size, size, 3].
-        captions: `CAPTIONS_PER_IMAGE` sentences; each names the object, an attribute
-            and the background.
+        captions: Two sentences that name the object with an attribute or more; the first also
+            names the background.
         label: Index of the object in `CLASS_NAMES`.
         object: Its name.
         colour: One of `COLOURS`.
@@ -48,7 +47,7 @@ class Scene(NamedTuple):
     """
 
     image: np.ndarray
-    captions: tuple[str, ...]
+    captions: tuple[str, str]
     label: int
     object: str
     colour: str
@@ -123,13 +122,13 @@ def _scenes(
         rng = np.random.default_rng((seed, SPLITS.index(split), block))
         draws = draw(rng, _BLOCK, correlation if split == "train" else 0.0)
         names = [_names(draws, i) for i in range(_BLOCK)]
-        captions = [_captions(rng, name) for name in names]
+        sentences = [captions(rng, *name) for name in names]
         first, last = max(start - block * _BLOCK, 0), min(stop - block * _BLOCK, _BLOCK)
         for begin in range(first // group * group, last, group):
             part = Draws(*(values[begin : begin + group] for values in draws))
             images = render(part, size)
             for i in range(max(begin, first), min(begin + group, last)):
-                yield Scene(images[i - begin], captions[i], int(draws.label[i]), *names[i])
+                yield Scene(images[i - begin], sentences[i], int(draws.label[i]), *names[i])
 
 
 def _names(draws: Draws, i: int) -> tuple[str, str, str, str, str]:
@@ -140,7 +139,3 @@ def _names(draws: Draws, i: int) -> tuple[str, str, str, str, str]:
         _SIZE_NAMES[draws.scale[i]],
         BACKGROUND_NAMES[draws.background[i]],
     )
-
-
-def _captions(rng: np.random.Generator, names: tuple[str, str, str, str, str]) -> tuple[str, ...]:
-    return tuple(caption(rng, *names) for _ in range(CAPTIONS_PER_IMAGE))
