@@ -75,7 +75,7 @@ def test_a_run_trains_evaluates_and_exports(options, whole):
     images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
     embedding = saved.signatures["serving_default"](tf.constant(images))["embedding"]
     encoder, settings = load_encoder(options.run_dir)
-    np.testing.assert_allclose(embedding, encoder(images), atol=1e-4)
+    np.testing.assert_allclose(embedding, encoder(images), rtol=1e-3, atol=1e-3)
     assert settings["batch_size"] == 16
     text = "\n".join(lines)
     for words in ("0.50 of the mass", "step 8/8", "pairs/s", "eta", "saved_model", "epoch-0002"):
