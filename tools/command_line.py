@@ -54,6 +54,9 @@ def parse(arguments: list[str]) -> None:
     """
     _origins.clear()
     _flagfiles.clear()
+    for group in _own_flags().values():
+        for name in group:
+            flags.FLAGS[name].unparse()
     from_files, from_line = [], []
     words = iter(arguments[1:])
     for word in words:

@@ -36,9 +36,10 @@ def test_config_runs_two_steps(config, generated, tmp_path, monkeypatch, capsys)
     train_tool.main()
     printed = capsys.readouterr().out
     assert "step 2/2" in printed and "(command line)" in printed
-    # The run's own flags run again as they are: nothing is left to do.
+    # The run's own flags say the same again.
     command_line.parse(["train", f"--flagfile={tmp_path}/run.flags"])
-    train_tool.main()
+    again = {name: value for name, value, _ in command_line.settings()}
+    assert (again["steps"], again["batch_size"], again["run_dir"]) == (2, 8, str(tmp_path))
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
