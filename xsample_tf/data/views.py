@@ -41,9 +41,8 @@ class _RandomViews(abc.ABC):
             InputError: an image of another type or shape, as far as the graph shows it.
         """
         image = _checked(image)
-        # The kernel is named, since the default depends on the device.
         columns = geometry.WINDOW_DRAWS + 1 + self._color_draws
-        draws = tf.random.stateless_uniform([self.views, columns], seed, alg="philox")
+        draws = tf.random.stateless_uniform([self.views, columns], seed)
         window_draws, flip_draws, color_draws = tf.split(
             draws, [geometry.WINDOW_DRAWS, 1, self._color_draws], axis=1
         )
