@@ -172,7 +172,9 @@ def side_information(
     Raises:
         InputError: As for `load`, and where the data turns out to be damaged.
     """
-    _check_options(captions, seed, 0, limit if limit is not None else 1)
+    _check_options(captions, seed)
+    if limit is not None and limit < 1:
+        raise InputError(f"limit: expected at least 1 image, received {limit}")
     shards = open_shards(directory, split, embedding)
     count = min(limit or shards.total, shards.total)
     order = Order(shards, count if count <= _LARGEST else 1, seed, _LARGEST)
@@ -199,7 +201,7 @@ def steps_per_epoch(directory: Directories, split: str, batch_size: int) -> int:
     return open_shards(directory, split, None, vectors=False).steps(batch_size)
 
 
-def _check_options(captions: str, seed: int, start_step: int, shuffle_window: int) -> None:
+def _check_options(captions: str, seed: int, start_step: int = 0, shuffle_window: int = 1) -> None:
     if captions not in examples.CAPTIONS:
         raise InputError(f"captions: received {captions!r}, {suggest(captions, examples.CAPTIONS)}")
     if not -(2**63) <= seed < 2**63:

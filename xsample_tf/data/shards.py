@@ -82,6 +82,13 @@ def open_shards(
             "embedding: expected the same text encoder in all directories, received "
             + ", ".join(f"{encoder.name} of size {encoder.size}" for encoder in encoders)
         )
+    for dataset, encoder in zip(sets, encoders, strict=False):
+        beside = [shard.records for shard in encoder.shards.get(split, ())]
+        if beside != [shard.records for shard in dataset.splits[split]]:
+            raise InputError(
+                f"embedding: expected vectors of {encoder.name} for every record of {split}, "
+                f"received others in {dataset.directory}; add them again with --embeddings_only"
+            )
     names = {dataset.class_names for dataset in sets}
     return Shards(
         where,
