@@ -153,15 +153,13 @@ def _fit(
             verbose=0,
             callbacks=[intervals],
         )
-    except tf.errors.DataLossError as error:
-        raise InputError(
-            f"data: a shard is damaged: {str(error).splitlines()[0][:200]}; prepare it again"
-        ) from None
     except tf.errors.ResourceExhaustedError:
         raise InputError(
             f"batch_size: out of memory with {options.batch_size} images of {options.views} views "
             f"at {options.image_size} pixels; lower batch_size or image_size"
         ) from None
+    except tf.errors.OpError as error:
+        raise data.as_input_error(error) from None
     return total_steps
 
 
