@@ -5,7 +5,7 @@ which graph is used decides the objective: captions give X-CLR, labels give SupC
 itself gives SimCLR.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -18,11 +18,19 @@ from xsample_tf.errors import InputError
 LABEL_LIMIT = 2**24
 
 
+# From vectors [R, T] and [C, T] to their inner products [R, C].
+InnerProducts = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def _inner_products(rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    return tf.matmul(rows, columns, transpose_b=True)
+
+
 class SimilarityGraph:
     """How samples relate: side information in, similarities in [-1, 1] out.
 
     A graph of one's own derives from this class, names the feature it needs and implements
-    `similarity` (and `get_config`, where it has arguments).
+    `compare` (and `get_config`, where it has arguments).
 
     Attributes:
         features: Name of the side information: "embedding", "label", or "index", the image's
@@ -37,10 +45,37 @@ class SimilarityGraph:
     def similarity(self, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
         """Returns similarities float32 `[R, C]` of side information `[R, ...]` and `[C, ...]`.
 
-        The result is symmetric in its arguments and lies in [-1, 1]; float64 side information gives
-        float64.
+        The result is symmetric in its arguments and lies in [-1, 1]; float64 side information may
+        give float64.
         """
-        raise NotImplementedError(f"abstract: {type(self).__name__} must implement similarity")
+        return self.compare(self.prepare(rows), self.prepare(columns))
+
+    def prepare(self, side: tf.Tensor) -> tf.Tensor:
+        """Returns what `compare` takes, `[B, ...]`: whatever can be done once an image."""
+        return side
+
+    def compare(
+        self,
+        rows: tf.Tensor,
+        columns: tf.Tensor,
+        inner_products: InnerProducts = _inner_products,
+    ) -> tf.Tensor:
+        """Returns similarities `[R, C]` of prepared side information `[R, ...]` and `[C, ...]`.
+
+        Args:
+            rows: What `prepare` returned for some images.
+            columns: The same for others.
+            inner_products: What to use for `rows @ columns.T`; the loss gives one of full precision
+                on any device.
+        """
+        raise NotImplementedError(f"abstract: {type(self).__name__} must implement compare")
+
+    def valid(self, prepared: tf.Tensor) -> tf.Tensor:
+        """Returns which images' prepared side information is usable, bool `[B]`.
+
+        The others' loss is NaN, for compiled steps, in which no error can be raised.
+        """
+        return tf.ones(tf.shape(prepared)[:1], tf.bool)
 
     def check(self, side: tf.Tensor) -> None:
         """Raises `InputError` when the values `[B, ...]` cannot be used; called when eager only."""
@@ -83,12 +118,19 @@ class CosineGraph(SimilarityGraph):
                 f"{self.center.shape}"
             )
 
-    def similarity(self, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
-        """Returns cosines `[R, C]` of vectors `[R, T]` and `[C, T]`."""
-        return tf.matmul(self._unit(rows), self._unit(columns), transpose_b=True)
+    def compare(
+        self,
+        rows: tf.Tensor,
+        columns: tf.Tensor,
+        inner_products: InnerProducts = _inner_products,
+    ) -> tf.Tensor:
+        """Returns cosines `[R, C]` of unit vectors `[R, T]` and `[C, T]`."""
+        return inner_products(rows, columns)
 
-    def _unit(self, vectors: tf.Tensor) -> tf.Tensor:
-        vectors = _as_float(vectors)
+    def prepare(self, side: tf.Tensor) -> tf.Tensor:
+        """Returns unit vectors `[B, T]`, zero where there is no caption."""
+        vectors = tf.convert_to_tensor(side)
+        vectors = vectors if vectors.dtype == tf.float64 else tf.cast(vectors, tf.float32)
         if vectors.shape.rank != 2 or (
             self.center is not None and vectors.shape[1] not in (None, len(self.center))
         ):
@@ -134,14 +176,33 @@ class LabelGraph(SimilarityGraph):
     target_temperature = 0.0
     _limit = LABEL_LIMIT
 
-    def similarity(self, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    def compare(
+        self,
+        rows: tf.Tensor,
+        columns: tf.Tensor,
+        inner_products: InnerProducts = _inner_products,
+    ) -> tf.Tensor:
         """Returns 1 where labels `[R]` and `[C]` agree, else 0: `[R, C]`."""
-        row_labels, valid = _labels(rows, self._limit)
-        column_labels, _ = _labels(columns, self._limit)
-        dtype = tf.float64 if rows.dtype == tf.float64 else tf.float32
-        return _nan_where_invalid(
-            tf.cast(row_labels[:, None] == column_labels[None, :], dtype), valid
-        )
+        return tf.cast(rows[:, tf.newaxis] == columns[tf.newaxis, :], tf.float32)
+
+    def prepare(self, side: tf.Tensor) -> tf.Tensor:
+        """Returns the labels int32 `[B]`, -1 where they are not valid."""
+        side = tf.convert_to_tensor(side)
+        if side.shape.rank not in (1, None) and not (side.shape.rank == 2 and side.shape[1] == 1):
+            raise InputError(
+                f"{type(self).__name__}: expected labels [B], one whole number an image, received "
+                f"{side.shape}"
+            )
+        side = tf.reshape(side, [-1])
+        valid = (side >= 0) & (side < tf.cast(self._limit, side.dtype))
+        if side.dtype.is_floating:
+            valid &= side == tf.floor(side)
+        # NaN has no integer value, so it is replaced before the cast.
+        return tf.where(valid, tf.cast(tf.where(valid, side, tf.zeros_like(side)), tf.int32), -1)
+
+    def valid(self, prepared: tf.Tensor) -> tf.Tensor:
+        """Returns whether labels are whole numbers within range, bool `[B]`."""
+        return prepared >= 0
 
     def check(self, side: tf.Tensor) -> None:
         """Raises `InputError` on a label that is not a whole number or is out of range."""
@@ -202,16 +263,15 @@ class ClassGraph(LabelGraph):
         table = CosineGraph(center).similarity(vectors, vectors).numpy()
         return cls(np.clip((table + table.T) / 2, -1, 1))
 
-    def similarity(self, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    def compare(
+        self,
+        rows: tf.Tensor,
+        columns: tf.Tensor,
+        inner_products: InnerProducts = _inner_products,
+    ) -> tf.Tensor:
         """Returns the table's entries `[R, C]` for labels `[R]` and `[C]`."""
-        row_labels, valid = _labels(rows, self._limit)
-        column_labels, _ = _labels(columns, self._limit)
-        table = tf.constant(self.table, tf.float64 if rows.dtype == tf.float64 else tf.float32)
-        rows_of_table = tf.gather(table, tf.maximum(row_labels, 0))
-        entries = tf.gather(rows_of_table, tf.maximum(column_labels, 0), axis=1)
-        return _nan_where_invalid(
-            tf.where(column_labels[None, :] < 0, tf.zeros_like(entries), entries), valid
-        )
+        table = tf.constant(self.table, tf.float32)
+        return tf.gather(tf.gather(table, tf.maximum(rows, 0)), tf.maximum(columns, 0), axis=1)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -228,28 +288,11 @@ class InstanceGraph(SimilarityGraph):
     features = "index"
     target_temperature = 0.0
 
-    def similarity(self, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    def compare(
+        self,
+        rows: tf.Tensor,
+        columns: tf.Tensor,
+        inner_products: InnerProducts = _inner_products,
+    ) -> tf.Tensor:
         """Returns 1 where indices `[R]` and `[C]` agree, else 0: `[R, C]`."""
-        return tf.cast(rows[:, None] == columns[None, :], tf.float32)
-
-
-def _as_float(values: tf.Tensor) -> tf.Tensor:
-    values = tf.convert_to_tensor(values)
-    return values if values.dtype == tf.float64 else tf.cast(values, tf.float32)
-
-
-def _labels(side: tf.Tensor, limit: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Labels int32 `[B]`, -1 where invalid, and whether each is valid."""
-    side = tf.convert_to_tensor(side)
-    if side.shape.rank not in (1, None) and not (side.shape.rank == 2 and side.shape[1] == 1):
-        raise InputError(f"expected labels [B], one whole number an image, received {side.shape}")
-    side = tf.reshape(side, [-1])
-    valid = (side >= 0) & (side < tf.cast(limit, side.dtype))
-    if side.dtype.is_floating:
-        valid &= side == tf.floor(side)
-    # NaN has no integer value, and XLA clamps a bad index, so both are replaced before the cast.
-    return tf.where(valid, tf.cast(tf.where(valid, side, tf.zeros_like(side)), tf.int32), -1), valid
-
-
-def _nan_where_invalid(similarity: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-    return tf.where(valid[:, None], similarity, tf.cast(float("nan"), similarity.dtype))
+        return tf.cast(rows[:, tf.newaxis] == columns[tf.newaxis, :], tf.float32)

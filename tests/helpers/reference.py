@@ -25,10 +25,19 @@ def target_over(similarities, members, target_temperature):
     return softmax_over([value / target_temperature for value in similarities], members)
 
 
-def loss(embeddings, similarity, temperature, target_temperature, exclude_self=True, weight=None):
-    """Per-image loss, entropy and own mass `[B]`, and the gradients by z and by tau of their mean.
+def loss(
+    embeddings,
+    similarity,
+    temperature,
+    target_temperature,
+    exclude_self=True,
+    weight=None,
+    sides=1,
+):
+    """Per-image loss and statistics `[B]`, and the gradients by z and by tau of the loss's mean.
 
-    embeddings `[B, V, D]` of any length; similarity `[B, B]` between images, diagonal ignored.
+    embeddings `[B, V, D]` of any length; similarity `[B, B]` between images, diagonal ignored. With
+    two sides, the second half of an image's views are candidates of the first, and the reverse.
     """
     raw = np.asarray(embeddings, np.float64)
     batch, views, size = raw.shape
@@ -37,10 +46,16 @@ def loss(embeddings, similarity, temperature, target_temperature, exclude_self=T
     z = unit(raw).reshape(-1, size)
     image = np.repeat(np.arange(batch), views)
     count = batch * views
+    side = np.arange(count) % views // (views // sides)
     losses, entropies, masses = np.zeros(count), np.zeros(count), np.zeros(count)
+    uniformities = np.zeros(count)
     z_gradient, tau_gradient = np.zeros_like(z), 0.0
     for i in range(count):
-        members = [j for j in range(count) if not (exclude_self and j == i)]
+        members = [
+            j
+            for j in range(count)
+            if side[i] + side[j] == sides - 1 and not (exclude_self and j == i)
+        ]
         a = [float(z[i] @ z[j]) / temperature for j in range(count)]
         g = [
             1.0 if image[i] == image[j] else float(similarity[image[i]][image[j]])
@@ -50,6 +65,9 @@ def loss(embeddings, similarity, temperature, target_temperature, exclude_self=T
         s = target_over(g, members, target_temperature)
         losses[i] = -math.fsum(s[j] * math.log(p[j]) for j in members if s[j] > 0)
         entropies[i] = -math.fsum(s[j] * math.log(s[j]) for j in members if s[j] > 0)
+        uniformities[i] = math.log(
+            math.fsum(math.exp(a[j] - max(a)) for j in members) / len(members)
+        ) + max(a)
         masses[i] = math.fsum(s[j] for j in members if image[i] == image[j] and j != i)
         share = weight[image[i]] / count
         for j in members:
@@ -61,10 +79,20 @@ def loss(embeddings, similarity, temperature, target_temperature, exclude_self=T
     raw_gradient = np.divide(
         z_gradient - radial, norm[:, None], out=np.zeros_like(z), where=norm[:, None] > 0
     )
+
+    def by_image(values):
+        return values.reshape(batch, views).mean(axis=1)
+
+    by_view = z.reshape(batch, views, size)
+    pairs = [(v, u) for v in range(views) for u in range(views) if u != v]
+    distances = [np.square(by_view[:, v] - by_view[:, u]).sum(axis=1) for v, u in pairs]
+    alignment = {"alignment": np.mean(distances, axis=0)} if pairs else {}
     return {
-        "loss": losses.reshape(batch, views).mean(axis=1),
-        "target_entropy": entropies.reshape(batch, views).mean(axis=1),
-        "own_mass": masses.reshape(batch, views).mean(axis=1),
+        "loss": by_image(losses),
+        "target_entropy": by_image(entropies),
+        "own_mass": by_image(masses),
+        "uniformity": by_image(uniformities),
+        **alignment,
         "gradient": raw_gradient.reshape(raw.shape),
         "temperature_gradient": tau_gradient,
     }

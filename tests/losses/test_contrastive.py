@@ -1,4 +1,4 @@
-"""The loss against brute force and against other people's numbers: values and gradients."""
+"""The loss against brute force, as a Keras loss, and what it refuses."""
 
 import json
 
@@ -9,42 +9,11 @@ import pytest
 import reference
 import tensorflow as tf
 from hypothesis import strategies as st
+from loss_values import assert_agrees, evaluate
 
 from xsample_tf import graphs
 from xsample_tf.errors import InputError
 from xsample_tf.losses import XSampleContrastiveLoss, contrastive_rows
-
-
-def evaluate(embeddings, side, graph, temperature=0.1, weight=None, **arguments):
-    """Loss [B], statistics, and the gradients of the weighted mean."""
-    z = tf.constant(embeddings)
-    tau = tf.constant(temperature, z.dtype if z.dtype == tf.float64 else tf.float32)
-    with tf.GradientTape() as tape:
-        tape.watch([z, tau])
-        loss, statistics = contrastive_rows(z, side, graph, tau, **arguments)
-        factor = tf.ones_like(loss) if weight is None else tf.cast(weight, loss.dtype)
-        mean = tf.reduce_mean(factor * loss)
-    gradient, tau_gradient = tape.gradient(mean, [z, tau])
-    return {
-        "loss": loss.numpy(),
-        "gradient": gradient.numpy(),
-        "temperature_gradient": tau_gradient.numpy(),
-        **{name: value.numpy() for name, value in statistics.items()},
-    }
-
-
-def assert_agrees(ours, expected, tolerance, temperature):
-    scale = max(np.abs(expected["loss"]).max(), 1 / temperature)
-    np.testing.assert_allclose(ours["loss"], expected["loss"], rtol=0, atol=tolerance * scale)
-    for name in ("target_entropy", "own_mass"):
-        np.testing.assert_allclose(ours[name], expected[name], rtol=0, atol=tolerance * 20)
-    weight = 1 / expected["loss"].size
-    scale = max(np.abs(expected["gradient"]).max(), weight / temperature)
-    np.testing.assert_allclose(
-        ours["gradient"], expected["gradient"], rtol=0, atol=tolerance * scale
-    )
-    scale = max(abs(expected["temperature_gradient"]), 1 / temperature**2)
-    assert abs(ours["temperature_gradient"] - expected["temperature_gradient"]) <= tolerance * scale
 
 
 @hypothesis.settings(max_examples=40, deadline=None, derandomize=True)
@@ -224,12 +193,6 @@ def test_bad_tables_are_named(table, words):
         graphs.ClassGraph(table)
 
 
-def test_several_replicas_are_refused_rather_than_computed_wrongly():
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
-        with pytest.raises(InputError, match="one replica"):
-            contrastive_rows(tf.ones([4, 2, 8]), None, graphs.InstanceGraph())
-
-
 def test_cosine_graph_centres_and_keeps_missing_captions_unrelated():
     vectors = tf.constant([[3.0, 1], [0, 0], [1e-20, 1e-20], [1e19, -1e19]])
     plain = graphs.CosineGraph().similarity(vectors, vectors).numpy()
@@ -238,96 +201,3 @@ def test_cosine_graph_centres_and_keeps_missing_captions_unrelated():
     centered = graphs.CosineGraph([1.0, 1.0]).similarity(vectors, vectors).numpy()
     assert np.all(centered[1] == 0)
     np.testing.assert_allclose(np.diag(centered)[[0, 2, 3]], 1, rtol=1e-5)
-
-
-# Numbers from other people's losses.
-
-
-@pytest.fixture(scope="session")
-def oracle(shared_oracles):
-    arrays = np.load(shared_oracles / "peer_losses.npz")
-    entries = json.loads((shared_oracles / "peer_losses.json").read_text())["entries"]
-    return arrays, {entry["name"]: entry["value"] for entry in entries}
-
-
-def views_of(arrays, prefix="", suffix=""):
-    return np.stack([arrays[f"{prefix}z1{suffix}"], arrays[f"{prefix}z2{suffix}"]], axis=1)
-
-
-@pytest.mark.parametrize("tau", ["0.05", "0.1", "0.5"])
-@pytest.mark.parametrize("tau_s", ["0.001", "0.05", "0.1", "0.2", "1"])
-def test_oracle_values(oracle, tau, tau_s):
-    arrays, values = oracle
-    expected = values[f"xclr_tau{tau}_taus{tau_s}"]
-    for dtype, tolerance in ((np.float64, 1e-9), (np.float32, 1e-5)):
-        ours = evaluate(
-            views_of(arrays).astype(dtype),
-            arrays["t"].astype(dtype),
-            graphs.CosineGraph(),
-            float(tau),
-            target_temperature=float(tau_s),
-        )
-        np.testing.assert_allclose(ours["loss"].mean(), expected, rtol=tolerance)
-
-
-@pytest.mark.parametrize("prefix", ["", "large_"])
-def test_oracle_rows_and_gradients(oracle, prefix):
-    arrays, values = oracle
-    ours = evaluate(
-        views_of(arrays, prefix).astype(np.float64),
-        arrays[f"{prefix}t"].astype(np.float64),
-        graphs.CosineGraph(),
-    )
-    np.testing.assert_allclose(ours["loss"], arrays[f"{prefix}xclr_per_image"], rtol=1e-10)
-    expected = np.stack([arrays[f"{prefix}xclr_grad_z{v}_raw"] for v in (1, 2)], axis=1)
-    np.testing.assert_allclose(ours["gradient"], expected, atol=1e-9 * np.abs(expected).max())
-    expected = values[f"{prefix}xclr_grad_tau"]
-    np.testing.assert_allclose(ours["temperature_gradient"], expected, rtol=1e-9)
-    keep = evaluate(
-        views_of(arrays, prefix).astype(np.float64),
-        arrays[f"{prefix}t"].astype(np.float64),
-        graphs.CosineGraph(),
-        exclude_self=False,
-    )
-    expected = values[f"{prefix}xclr_keep_self_tau0.1_taus0.1"]
-    np.testing.assert_allclose(keep["loss"].mean(), expected, rtol=1e-10)
-
-
-def test_oracle_weights_and_three_views(oracle):
-    arrays, values = oracle
-    weight = arrays["large_weight"].astype(np.float64)
-    ours = evaluate(
-        views_of(arrays, "large_").astype(np.float64),
-        arrays["large_t"].astype(np.float64),
-        graphs.CosineGraph(),
-        weight=weight,
-    )
-    expected = values["large_xclr_weighted_tau0.1_taus0.1"]
-    np.testing.assert_allclose(np.mean(weight * ours["loss"]), expected, rtol=1e-10)
-    ours = evaluate(
-        arrays["views3_z"].astype(np.float64),
-        arrays["views3_t"].astype(np.float64),
-        graphs.CosineGraph(),
-    )
-    np.testing.assert_allclose(ours["loss"], arrays["views3_xclr_per_image"], rtol=1e-10)
-
-
-def test_oracle_limits_are_simclr_and_supcon(oracle):
-    arrays, values = oracle
-    z = views_of(arrays, suffix="_unit")
-    labels = arrays["labels"]
-    class_captions = arrays["t_unit"][2 * labels]
-    for name, graph, side in (
-        ("ntxent", graphs.InstanceGraph(), None),
-        ("ntxent", graphs.CosineGraph(), arrays["t_unit"]),
-        ("supcon_out", graphs.LabelGraph(), labels),
-        ("supcon_out", graphs.CosineGraph(), class_captions),
-    ):
-        ours = evaluate(z, side, graph, 0.1, target_temperature=0.0)
-        np.testing.assert_allclose(ours["loss"].mean(), values[f"{name}_tau0.1"], rtol=1e-10)
-        expected = np.stack([arrays[f"{name}_grad_z1"], arrays[f"{name}_grad_z2"]], axis=1)
-        # The table's gradient takes unit rows as free; ours normalises, so project it.
-        expected = expected - (expected * z).sum(-1, keepdims=True) * z
-        np.testing.assert_allclose(ours["gradient"], expected, atol=1e-9)
-        ours = evaluate(z, side, graph, 0.5, target_temperature=0.0)
-        np.testing.assert_allclose(ours["loss"].mean(), values[name], rtol=1e-10)

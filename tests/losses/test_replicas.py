@@ -1,0 +1,245 @@
+"""Several replicas against one: the loss, its gradients, and whole training steps."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from loss_values import evaluate
+
+from xsample_tf import graphs
+from xsample_tf.errors import InputError
+from xsample_tf.losses import XSampleContrastiveLoss, contrastive_rows, image_text_rows
+from xsample_tf.models import XSampleModel, synchronize_batch_norm
+
+COSINE = graphs.CosineGraph()
+BATCH = 8
+
+
+def mirrored(replicas):
+    # The default's collectives allow one strategy in a process only.
+    return tf.distribute.MirroredStrategy(
+        [f"CPU:{index}" for index in range(replicas)],
+        cross_device_ops=tf.distribute.ReductionToOneDevice(),
+    )
+
+
+def inputs(dtype=np.float64):
+    random = np.random.default_rng(0)
+    z, captions = random.normal(size=(BATCH, 2, 5)), random.normal(size=(BATCH, 6))
+    weight = random.uniform(0.1, 3, size=BATCH)
+    return z.astype(dtype), captions.astype(dtype), weight.astype(dtype)
+
+
+def split(strategy, arrays):
+    share = BATCH // strategy.num_replicas_in_sync
+
+    def part(array):
+        return strategy.experimental_distribute_values_from_function(
+            lambda context: tf.constant(array[context.replica_id_in_sync_group * share :][:share])
+        )
+
+    return [part(array) for array in arrays]
+
+
+def joined(strategy, value):
+    return np.concatenate(strategy.experimental_local_results(value))
+
+
+@pytest.mark.parametrize(
+    "replicas, form, known, sides",
+    [
+        (2, "dense", True, 1),
+        (4, "dense", False, 2),
+        (2, "tiled", True, 1),
+        (2, "tiled", False, 2),
+        (4, "tiled", True, 2),
+        (4, "tiled", False, 1),
+    ],
+)
+def test_a_hand_written_loop_agrees_with_one_device(replicas, form, known, sides):
+    z, captions, weight = inputs()
+    expected = evaluate(z, captions, COSINE, 0.1, weight, sides, known)
+    strategy = mirrored(replicas)
+    rows = contrastive_rows if sides == 1 else image_text_rows
+
+    def step(z, captions, weight):
+        tau = tf.constant(0.1, tf.float64)
+        with tf.GradientTape() as tape:
+            tape.watch([z, tau])
+            loss, statistics = rows(
+                z,
+                captions,
+                COSINE,
+                0.1 if known else tau,
+                implementation=form,
+                tile_size=3,
+            )
+            share = tf.reduce_sum(weight * loss) / BATCH
+        gradient, tau_gradient = tape.gradient(share, [z, tau])
+        tau_gradient = tf.zeros([]) if known else tau_gradient
+        return {"loss": loss, "gradient": gradient, **statistics}, tau_gradient
+
+    run = tf.function(lambda *args: strategy.run(step, args), autograph=False)
+    ours, tau_gradient = run(*split(strategy, (z, captions, weight)))
+    for name, value in ours.items():
+        np.testing.assert_allclose(
+            joined(strategy, value), expected[name], atol=1e-10, err_msg=name
+        )
+    if not known:
+        total = sum(strategy.experimental_local_results(tau_gradient))
+        np.testing.assert_allclose(total, expected["temperature_gradient"], rtol=1e-10)
+
+
+@pytest.mark.parametrize("graph", [graphs.InstanceGraph(), graphs.LabelGraph()])
+def test_every_graph_knows_the_global_batch(graph):
+    z, _, _ = inputs()
+    labels = np.arange(BATCH) % 3
+    expected = evaluate(z, labels, graph)["loss"]
+    strategy = mirrored(2)
+    run = tf.function(lambda *args: strategy.run(graph_loss, args), autograph=False)
+
+    def graph_loss(z, labels):
+        return contrastive_rows(z, labels, graph, implementation="tiled", tile_size=3)[0]
+
+    ours = run(*split(strategy, (z, labels)))
+    np.testing.assert_allclose(joined(strategy, ours), expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("replicas, form", [(2, "dense"), (4, "tiled")])
+def test_a_plain_keras_model_trains_the_same(replicas, form):
+    z, captions, weight = inputs(np.float32)
+
+    def train(strategy):
+        with strategy.scope():
+            keras.utils.set_random_seed(0)
+            model = keras.Sequential([keras.Input((2, 5)), keras.layers.Dense(4)])
+            loss = XSampleContrastiveLoss(implementation=form, tile_size=3)
+            model.compile(keras.optimizers.SGD(0.5), loss=loss)
+        data = tf.data.Dataset.from_tensor_slices((z, captions, weight))
+        history = model.fit(data.batch(BATCH, drop_remainder=True), epochs=3, verbose=0)
+        return [*map(np.array, model.weights), history.history["loss"]]
+
+    for ours, expected in zip(
+        train(mirrored(replicas)), train(tf.distribute.get_strategy()), strict=True
+    ):
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "replicas, dtype, tolerance",
+    [(2, "float64", 1e-10), (4, "float64", 1e-10), (2, "float32", 1e-4)],
+)
+def test_a_whole_step_of_our_model_is_the_same(replicas, dtype, tolerance):
+    random = np.random.default_rng(1)
+    views = random.uniform(size=(BATCH, 2, 8, 8, 3)).astype(dtype)
+    side = {"embedding": inputs(dtype)[1], "substituted": np.arange(BATCH) < 2}
+    weight = inputs(dtype)[2]
+
+    def train(strategy):
+        keras.config.set_floatx(dtype)
+        keras.config.set_dtype_policy(dtype)
+        try:
+            with strategy.scope():
+                keras.utils.set_random_seed(0)
+                encoder = keras.Sequential(
+                    [
+                        keras.Input((8, 8, 3)),
+                        keras.layers.Conv2D(6, 3, kernel_regularizer=keras.regularizers.L2(0.01)),
+                        keras.layers.BatchNormalization(),
+                        keras.layers.ReLU(),
+                        keras.layers.GlobalAveragePooling2D(),
+                    ]
+                )
+                projector = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4)])
+                model = XSampleModel(synchronize_batch_norm(encoder), projector)
+                loss = XSampleContrastiveLoss(implementation="tiled", tile_size=3, dtype=dtype)
+                model.compile(keras.optimizers.SGD(0.1), loss)
+            before = [np.array(weight) for weight in model.weights]
+            data = tf.data.Dataset.from_tensors((views, side, weight)).repeat(2)
+            history = model.fit(data, verbose=0).history
+        finally:
+            keras.config.set_floatx("float32")
+            keras.config.set_dtype_policy("float32")
+        changes = [np.ravel(two - one) for one, two in zip(before, model.weights, strict=True)]
+        return np.concatenate(changes), history
+
+    expected, expected_history = train(tf.distribute.get_strategy())
+    ours, history = train(mirrored(replicas))
+    assert np.linalg.norm(ours - expected) <= tolerance * np.linalg.norm(expected)
+    for name in ("loss", "kl", "alignment", "uniformity", "substituted"):
+        np.testing.assert_allclose(history[name], expected_history[name], rtol=1e-4, err_msg=name)
+
+
+def test_two_worker_processes_agree_with_one_device(repository):
+    z, captions, weight = inputs()
+    expected = evaluate(z, captions, COSINE, 0.1, weight)
+    ports = [free_port(), free_port()]
+    cluster = {"worker": [f"localhost:{port}" for port in ports]}
+    workers = [
+        subprocess.Popen(
+            [sys.executable, repository / "tests" / "helpers" / "loss_worker.py"],
+            env=os.environ
+            | {
+                "TF_CONFIG": json.dumps(
+                    {"cluster": cluster, "task": {"type": "worker", "index": index}}
+                ),
+                "CUDA_VISIBLE_DEVICES": "",
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    data = json.dumps({"z": z.tolist(), "captions": captions.tolist(), "weight": weight.tolist()})
+    try:
+        for worker in workers:
+            worker.stdin.write(data + "\n")
+            worker.stdin.flush()
+        printed = [worker.communicate(timeout=240)[0] for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    assert [worker.returncode for worker in workers] == [0, 0]
+    results = [json.loads(text.splitlines()[-1]) for text in printed]
+    for form in ("dense", "tiled"):
+        for name in ("loss", "gradient"):
+            ours = np.concatenate([result[form][name] for result in results])
+            np.testing.assert_allclose(ours, expected[name], atol=1e-10, err_msg=name)
+        total = sum(result[form]["temperature_gradient"] for result in results)
+        np.testing.assert_allclose(total, expected["temperature_gradient"], rtol=1e-10)
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        return listener.getsockname()[1]
+
+
+def test_unequal_shares_are_named():
+    strategy = mirrored(2)
+    z = strategy.experimental_distribute_values_from_function(
+        lambda context: tf.ones([3 + context.replica_id_in_sync_group, 2, 4])
+    )
+    run = tf.function(
+        lambda z: strategy.run(lambda z: contrastive_rows(z, None, graphs.InstanceGraph()), (z,)),
+        autograph=False,
+    )
+    with pytest.raises(InputError, match="equal shares of the batch on 2 replicas"):
+        run(z)
+
+
+def test_a_mean_over_a_replicas_own_weights_is_refused():
+    strategy = mirrored(2)
+    loss = XSampleContrastiveLoss(graphs.InstanceGraph(), reduction="mean_with_sample_weight")
+    run = tf.function(
+        lambda: strategy.run(lambda: loss(tf.zeros([4]), tf.ones([4, 2, 3]))), autograph=False
+    )
+    with pytest.raises(InputError, match="mean_with_sample_weight"):
+        run()

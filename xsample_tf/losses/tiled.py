@@ -1,0 +1,328 @@
+"""The exact loss in memory linear in the batch: matrices are made by tiles, reduced, thrown away.
+
+The forward pass keeps sums of each row. The backward pass makes the tiles again and, since both
+matrices are symmetric, gives each anchor its whole gradient, that of its own row and that of its
+places in the rows of others, so that no gradient crosses replicas:
+
+    dL/dz_i = 1/tau sum_j [w_i (p_ij - s_ij) + w_j (p_ji - s_ji)] z_j
+
+The target's part needs only the sums of images' views, since the views of an image share its row.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.compiler.tf2xla.python import xla
+
+from xsample_tf.losses import replicas, tiles
+from xsample_tf.losses.tiles import Block, Problem
+
+
+def tiled_rows(
+    problem: Problem, views: tf.Tensor, prepared: tf.Tensor, temperature: tf.Tensor
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """Loss and statistics of each image, by tiles.
+
+    Args:
+        problem: What to compute.
+        views: Float `[B, V, D]` of unit length, a replica's own; the shape must be known.
+        prepared: `[B, ...]`, the same images' side information as the graph prepared it.
+        temperature: Scalar tensor, in the views' dtype.
+
+    Returns:
+        As `dense_rows`: the loss `[B]`, with gradients by views and temperature, and statistics.
+    """
+    batch, _, size = views.shape
+    forward, backward = _compiled(problem)
+
+    @tf.custom_gradient
+    def rows(views: tf.Tensor, temperature: tf.Tensor) -> tuple[Any, Callable]:
+        anchors = {"views": views, "side": prepared, "place": replicas.places(batch)}
+        # Else the tape would look for gradients of what is inside.
+        anchors = {name: tf.stop_gradient(values) for name, values in anchors.items()}
+        temperature = tf.stop_gradient(temperature)
+        images = _gathered(problem, anchors)
+        loss, statistics, saved = forward(anchors, images, temperature)
+
+        def gradient(upstream: tf.Tensor, *unused: Any) -> tuple[tf.Tensor, tf.Tensor]:
+            known = saved | {"upstream": upstream}
+            known_of_all = _gathered(problem, known)
+            return backward(anchors | known, images | known_of_all, temperature)
+
+        return (loss, statistics), gradient
+
+    by_side = [batch, problem.sides, problem.views_per_side, size]
+    return rows(tf.reshape(views, by_side), temperature)
+
+
+def _gathered(problem: Problem, block: Block) -> Block:
+    """The block of all replicas; outside of compiled functions, which cannot hold collectives."""
+    if problem.symmetric:
+        return block
+    return {name: replicas.gather(values) for name, values in block.items()}
+
+
+@functools.lru_cache(maxsize=32)
+def _compiled(problem: Problem) -> tuple[Callable, Callable]:
+    """Both passes, compiled by XLA for each shape."""
+    return tuple(
+        tf.function(functools.partial(one, problem), jit_compile=True, autograph=False)
+        for one in (_forward, _backward)
+    )
+
+
+def _forward(
+    problem: Problem, anchors: Block, images: Block, temperature: tf.Tensor
+) -> tuple[tf.Tensor, Block, Block]:
+    """Loss and statistics of the anchors' images, and what the backward pass needs of them."""
+    inverse = 1 / temperature
+    by_view, by_image = (problem.sides, problem.views_per_side), ()
+    wanted = {} if problem.shared_shift else {"shift": by_view}
+    wanted |= {} if problem.own_candidates else {"largest": by_image}
+    shifts = _sweep(problem, _largest, wanted, anchors, images, inverse)
+    anchors = anchors | shifts
+    images = anchors if problem.symmetric else images
+    wanted = {"predicted": by_view} | dict.fromkeys(("target", "logits", "cosines"), by_image)
+    sums = _sweep(problem, _sums, wanted, anchors, images, inverse)
+    shift = shifts.get("shift", tiles.shared_shift(inverse))
+    log_partition = tf.reduce_mean(shift + tf.math.log(sums["predicted"]), axis=[1, 2])
+
+    # Views of the anchor's own image have similarity 1 and are left out of the tiles.
+    largest = shifts.get("largest", tf.ones_like(log_partition))
+    own, own_logits = tiles.target_weight(problem, tf.ones_like(largest), largest)
+    own = own if problem.own_candidates else tf.zeros_like(own)
+    own_total = problem.own_candidates * own
+    partition = problem.views_per_side * sums["target"] + own_total
+    logits = (problem.views_per_side * sums["logits"] + own_total * own_logits) / partition
+    own_cosines = tf.reduce_sum(anchors["views"] * _own_partners(problem, anchors), [1, 2, 3])
+    cosines = (sums["cosines"] + own * own_cosines) / partition / problem.views
+    others = problem.views_per_side - (problem.sides == 1)
+    statistics = {
+        "target_entropy": tf.math.log(partition) - logits,
+        "own_mass": others * own / partition,
+        "log_partition": log_partition,
+    }
+    saved = {"predicted": sums["predicted"], "target": partition, "own": own, **shifts}
+    return log_partition - cosines * inverse, statistics, saved
+
+
+def _backward(
+    problem: Problem, anchors: Block, images: Block, temperature: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The gradients by the anchors' views `[b, S, K, D]` and, their share, by temperature."""
+    inverse = 1 / temperature
+    anchors, images = _with_factors(problem, anchors), _with_factors(problem, images)
+    size = anchors["views"].shape[-1]
+    wanted = {
+        "predicted": (problem.sides, problem.views_per_side, size),
+        "target": (problem.sides, size),
+    }
+    pulls = _sweep(problem, _pulls, wanted, anchors, images, inverse)
+    own = 2 * anchors["own"] * anchors["target_factor"]
+    own = own[:, tf.newaxis, tf.newaxis, tf.newaxis] * _own_partners(problem, anchors)
+    gradient = (pulls["predicted"] - pulls["target"][:, :, tf.newaxis] - own) * inverse
+    # The loss is a function of z_i.z_j / tau, of degree 2 in z and -1 in tau (Euler's theorem).
+    return gradient, -tf.reduce_sum(anchors["views"] * gradient) * inverse / 2
+
+
+def _with_factors(problem: Problem, block: Block) -> Block:
+    """The block with what turns weights into probabilities times the weight of their row."""
+    upstream = block["upstream"] / problem.views
+    return block | {
+        "predicted_factor": upstream[:, tf.newaxis, tf.newaxis] / block["predicted"],
+        "target_factor": upstream / block["target"],
+    }
+
+
+def _own_partners(problem: Problem, block: Block) -> tf.Tensor:
+    """The sum `[n, S, K, D]` of each view's candidates that are of its own image."""
+    views = block["views"]
+    partners = tf.reverse(tf.reduce_sum(views, axis=2, keepdims=True), [1])
+    return partners - views if problem.leaves_self_out else partners + tf.zeros_like(views)
+
+
+def _partners(block: Block) -> tf.Tensor:
+    """The sum `[n, S D]` of an image's views, of the side that are candidates of each side."""
+    summed = tf.reverse(tf.reduce_sum(block["views"], axis=2), [1])
+    return tf.reshape(summed, [_count(block), -1])
+
+
+def _largest(problem: Problem, rows: Block, columns: Block, inverse: tf.Tensor) -> list[Block]:
+    """The largest logits and similarities of a tile's rows, and columns, where sums need them."""
+    results = [{}, {}][: 1 + problem.symmetric]
+    nothing = tf.constant(-float("inf"), rows["views"].dtype)
+    if not problem.shared_shift:
+        logits = tiles.cosines(rows, columns) * inverse
+        logits = tf.where(tiles.candidates(problem, rows, columns), logits, nothing)
+        for result, axis in zip(results, (2, 1), strict=False):
+            result["shift"] = tiles.by_view(problem, tf.reduce_max(logits, axis), axis)
+    if not problem.own_candidates:
+        similarity = tiles.similarities(problem, rows, columns)
+        similarity = tf.where(tiles.other_images(rows, columns), similarity, nothing)
+        for result, axis in zip(results, (1, 0), strict=False):
+            result["largest"] = tf.reduce_max(similarity, axis)
+    return results
+
+
+def _sums(problem: Problem, rows: Block, columns: Block, inverse: tf.Tensor) -> list[Block]:
+    """What a tile adds to the sums of its rows, and of its columns where these are anchors too."""
+    predicted = tiles.predicted_weights(problem, rows, columns, inverse)
+    target = tiles.target_weights(problem, rows, columns)
+    # Summed views of one side against candidates of it: both sides' cosines in one product.
+    sides = tf.reshape(tf.reduce_sum(rows["views"], axis=2), [_count(rows), -1])
+    cosines = tiles.product(sides, _partners(columns), (1, 1))
+    results = []
+    for axis, others in ((1, columns), (0, rows))[: 1 + problem.symmetric]:
+        weight, logits = target[1 - axis]
+        views = predicted[1 - axis]
+        if "real" in others:
+            real = tf.expand_dims(others["real"], 1 - axis)
+            weight *= real
+            views *= tf.repeat(real, problem.views_per_side, axis)
+        results.append(
+            {
+                "predicted": tiles.by_view(problem, tf.reduce_sum(views, axis + 1), axis + 1),
+                "target": tf.reduce_sum(weight, axis),
+                "logits": tf.reduce_sum(weight * logits, axis),
+                "cosines": tf.reduce_sum(weight * cosines, axis),
+            }
+        )
+    return results
+
+
+def _pulls(problem: Problem, rows: Block, columns: Block, inverse: tf.Tensor) -> list[Block]:
+    """What a tile adds to the gradients by cosines, times the other view: of rows, of columns."""
+    by_row, by_column = tiles.predicted_weights(problem, rows, columns, inverse)
+    row_factor = tiles.matrix(rows["predicted_factor"])[:, :, tf.newaxis]
+    column_factor = tiles.other_side(tiles.matrix(columns["predicted_factor"]))[:, tf.newaxis, :]
+    if by_row is by_column:
+        views = by_row * (row_factor + column_factor)
+    else:
+        views = by_row * row_factor + by_column * column_factor
+    (by_row, _), (by_column, _) = tiles.target_weights(problem, rows, columns)
+    row_factor = rows["target_factor"][:, tf.newaxis]
+    column_factor = columns["target_factor"][tf.newaxis, :]
+    images = by_row * row_factor + by_column * column_factor
+    of_rows = {
+        "predicted": tiles.by_view(
+            problem,
+            tiles.product(views, tiles.other_side(tiles.matrix(columns["views"])), (2, 1)),
+            2,
+        ),
+        "target": tf.reshape(
+            tiles.product(images, _partners(columns), (1, 0)), [_count(rows), problem.sides, -1]
+        ),
+    }
+    if not problem.symmetric:
+        return [of_rows]
+    of_columns = {
+        "predicted": tiles.by_view(
+            problem, tiles.transposed_product(views, tiles.matrix(rows["views"])), 1
+        ),
+        "target": tf.reshape(
+            tiles.transposed_product(images, _partners(rows)), [_count(columns), problem.sides, -1]
+        ),
+    }
+    return [of_rows, of_columns]
+
+
+def _sweep(
+    problem: Problem,
+    visit: Callable[[Problem, Block, Block, tf.Tensor], Any],
+    wanted: dict[str, tuple[int, ...]],
+    anchors: Block,
+    images: Block,
+    inverse: tf.Tensor,
+) -> Block:
+    """Visits all tiles of anchors by images and joins what they give to each anchor.
+
+    Args:
+        problem: Where it is symmetric, tiles of the upper triangle are visited.
+        visit: From the blocks of a tile to what its rows get of it and, in the triangle, its
+            columns.
+        wanted: The shape of what one image gets, by name.
+        anchors: The rows of the matrices.
+        images: Their columns.
+        inverse: 1 / tau, for `visit`.
+
+    Returns:
+        By name, `[b, ...]` of the anchors: the maxima of `_largest`, else the sums.
+    """
+    if not wanted:
+        return {}
+    join, neutral = (tf.maximum, -float("inf")) if visit is _largest else (tf.add, 0.0)
+    neutral = tf.constant(neutral, inverse.dtype)
+    count = _count(anchors)
+    anchors, height = _padded(anchors, problem.tile)
+    images, width = _padded(images, problem.tile)
+
+    def filled(rows: int) -> Block:
+        return {name: tf.fill([rows, *shape], neutral) for name, shape in wanted.items()}
+
+    def row_of_tiles(i: tf.Tensor, totals: Block) -> tuple[tf.Tensor, Block]:
+        rows = _part(anchors, i, height)
+
+        def tile(j: tf.Tensor, own: Block, totals: Block) -> tuple[tf.Tensor, Block, Block]:
+            of_rows, *of_columns = visit(problem, rows, _part(images, j, width), inverse)
+            for others in of_columns:
+                # On the diagonal the columns are the rows, which have their part already.
+                others = {name: tf.where(i == j, neutral, others[name]) for name in wanted}
+                totals = _joined(join, totals, others, j, width)
+            return j + 1, {name: join(own[name], of_rows[name]) for name in wanted}, totals
+
+        first = i if problem.symmetric else 0
+        last = _count(images) // width
+        _, own, totals = tf.while_loop(
+            lambda j, *_: j < last, tile, (first, filled(height), totals)
+        )
+        return i + 1, _joined(join, totals, own, i, height)
+
+    last = _count(anchors) // height
+    _, totals = tf.while_loop(lambda i, _: i < last, row_of_tiles, (0, filled(_count(anchors))))
+    return {name: values[:count] for name, values in totals.items()}
+
+
+def _count(block: Block) -> int:
+    return block["place"].shape[0]
+
+
+def _padded(block: Block, tile: int) -> tuple[Block, int]:
+    """The block in whole tiles of equal size, none larger than `tile`, and that size."""
+    count = _count(block)
+    needed = math.ceil(count / tile)
+    size = math.ceil(count / needed)
+    if size * needed == count:
+        return block, size
+    rows = tf.range(size * needed)
+    # Filled by copies, which any graph can relate; views of zeros add nothing to products.
+    filled = {
+        name: tf.gather(values, tf.minimum(rows, count - 1)) for name, values in block.items()
+    }
+    real = tf.cast(rows < count, block["views"].dtype)
+    filled["views"] *= real[:, tf.newaxis, tf.newaxis, tf.newaxis]
+    return filled | {"place": block["place"][0] + rows, "real": real}, size
+
+
+def _part(block: Block, index: tf.Tensor, size: int) -> Block:
+    return {
+        name: tf.slice(
+            values, [index * size, *[0] * (len(values.shape) - 1)], [size, *values.shape[1:]]
+        )
+        for name, values in block.items()
+    }
+
+
+def _joined(join: Callable, totals: Block, part: Block, index: tf.Tensor, size: int) -> Block:
+    """The totals with `part` joined to the block at `index`, in place."""
+    before = _part(totals, index, size)
+    return {
+        name: xla.dynamic_update_slice(
+            total,
+            join(before[name], part[name]),
+            tf.stack([index * size, *[0] * (len(total.shape) - 1)]),
+        )
+        for name, total in totals.items()
+    }
