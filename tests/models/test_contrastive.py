@@ -152,7 +152,8 @@ def test_bfloat16_follows_float32():
     finally:
         keras.config.set_dtype_policy("float32")
     losses = [m.fit(dataset(), verbose=0).history["loss"][0] for m in (plain, mixed)]
-    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    # bfloat16 has 8 bits: that is the error of a cosine, which the temperature divides.
+    assert losses[0] == pytest.approx(losses[1], abs=2**-8 / 0.1)
 
 
 def test_saves_and_loads_as_keras(tmp_path):

@@ -8,6 +8,19 @@ import tensorflow as tf
 
 from xsample_tf.errors import InputError
 
+# What is shown of a step; means over images, and over replicas.
+METRICS = (
+    "loss",
+    "kl",
+    "target_entropy",
+    "effective_positives",
+    "own_mass",
+    "alignment",
+    "uniformity",
+    "projection_deviation",
+    "substituted",
+)
+
 
 @keras.saving.register_keras_serializable("xsample_tf")
 class XSampleModel(keras.Model):
@@ -53,10 +66,7 @@ class XSampleModel(keras.Model):
         self.encoder = encoder
         self.projector = projector
         self._check_sizes()
-        self._means = {
-            name: keras.metrics.Mean(name)
-            for name in ("loss", "kl", "target_entropy", "own_mass", "substituted")
-        }
+        self._means = {name: keras.metrics.Mean(name) for name in METRICS}
         # Seconds that steps have waited for data, for the progress line.
         self.seconds_waiting = 0.0
         self.built = True
@@ -92,7 +102,7 @@ class XSampleModel(keras.Model):
         return self.encoder(images, training=training)
 
     def embed_views(self, views: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Returns the projections float32 `[B, V, P]` of views `[B, V, H, W, 3]`."""
+        """Returns the projections `[B, V, P]` of views `[B, V, H, W, 3]`, at least in float32."""
         if views.shape.rank != 5:
             raise InputError(
                 f"expected views [B, V, H, W, 3], received {views.shape}; data.load and "
@@ -105,12 +115,17 @@ class XSampleModel(keras.Model):
         if self.projector is not None:
             outputs = self.projector(outputs, training=training)
         outputs = tf.reshape(outputs, [shape[0], shape[1], outputs.shape[-1]])
-        return tf.ensure_shape(tf.cast(outputs, tf.float32), [*views.shape[:2], None])
+        if outputs.dtype != tf.float64:
+            outputs = tf.cast(outputs, tf.float32)
+        return tf.ensure_shape(outputs, [*views.shape[:2], None])
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step: all views forward, the loss over the batch, and the optimizer's update."""
         with tf.GradientTape() as tape:
-            loss = self._loss_of(data, training=True)
+            # The optimizer sums gradients over replicas.
+            loss = (
+                self._loss_of(data, training=True) / self.distribute_strategy.num_replicas_in_sync
+            )
             scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
         self.optimizer.apply_gradients(
@@ -134,12 +149,19 @@ class XSampleModel(keras.Model):
         rows, statistics = self.loss.rows(self._side_for_loss(side), embeddings)
         weighted = rows if weight is None else rows * tf.cast(weight, rows.dtype)
         loss = tf.reduce_mean(weighted) + sum(self.losses, 0.0)
-        self._means["loss"].update_state(loss)
-        self._means["kl"].update_state(rows - statistics["target_entropy"])
-        self._means["target_entropy"].update_state(statistics["target_entropy"])
-        self._means["own_mass"].update_state(statistics["own_mass"])
+        entropy = statistics["target_entropy"]
+        # A collapse of the projections shows as a drop from 1 / sqrt(P).
+        unit = tf.math.l2_normalize(tf.stop_gradient(embeddings), axis=-1)
+        values = statistics | {
+            "loss": loss,
+            "kl": rows - entropy,
+            "effective_positives": tf.exp(entropy),
+            "projection_deviation": tf.math.reduce_std(unit, axis=[0, 1]),
+        }
         if isinstance(side, dict) and "substituted" in side:
-            self._means["substituted"].update_state(tf.cast(side["substituted"], tf.float32))
+            values["substituted"] = tf.cast(side["substituted"], tf.float32)
+        for name, value in values.items():
+            self._means[name].update_state(value)
         return loss
 
     def _side_for_loss(self, side: Any) -> Any:
@@ -156,7 +178,7 @@ class XSampleModel(keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Means since the last reset: loss, KL, the target's entropy and own mass, substitutes."""
+        """Means since the last reset, of `METRICS`."""
         return list(self._means.values())
 
     def _maybe_symbolic_build(self, *unused: Any, **arguments: Any) -> None:
@@ -169,7 +191,7 @@ class XSampleModel(keras.Model):
             return super().make_train_function(force)
         if self.train_function is None or force:
             step = tf.function(
-                self.train_step,
+                self._replicated_train_step,
                 jit_compile=self.jit_compile,
                 autograph=False,
                 reduce_retracing=True,
@@ -183,6 +205,11 @@ class XSampleModel(keras.Model):
 
             self.train_function = train_function
         return self.train_function
+
+    def _replicated_train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        strategy = self.distribute_strategy
+        results = strategy.run(self.train_step, args=(data,))
+        return {name: strategy.reduce("MEAN", value, None) for name, value in results.items()}
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, serialised."""
