@@ -7,25 +7,21 @@ Prints and writes OUTPUT/compare.md: machine, versions, date, the commands, and 
 run that is there already is continued, or only evaluated again.
 """
 
-import datetime
 import json
-import os
 import pathlib
-import platform
 import shlex
 import subprocess
 import sys
 import time
-from importlib import metadata
 
 from absl import app, flags
+from environment import environment
 
 _CONFIGS = flags.DEFINE_list("configs", [], "Names of files in configs/, without their ending.")
 _OUTPUT = flags.DEFINE_string("output", "runs/compare", "Where the runs and the table go.")
 _EXTRA = flags.DEFINE_string("extra", "", "Further flags for every run.")
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
-PACKAGES = ("xsample_tf", "tensorflow", "keras", "numpy")
 
 
 def main(arguments: list[str]) -> None:
@@ -49,20 +45,6 @@ def main(arguments: list[str]) -> None:
     table = "\n".join([*environment(), "", "```bash", *commands, "```", "", *rows(columns)]) + "\n"
     (output / "compare.md").write_text(table, encoding="utf-8")
     print(table)
-
-
-def environment() -> list[str]:
-    """The machine, the versions and the date, as lines of Markdown."""
-    cpu = platform.processor() or platform.machine()
-    information = pathlib.Path("/proc/cpuinfo")
-    if information.exists():
-        lines = information.read_text(encoding="utf-8").splitlines()
-        cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
-    return [
-        f"{cpu}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}; "
-        f"{datetime.date.today().isoformat()}; seed 0."
-    ]
 
 
 def rows(columns: dict[str, dict]) -> list[str]:
