@@ -8,6 +8,7 @@ from loss_worker import CAPTION_SIZE, EMBEDDING_SIZE, VIEWS
 
 LABELS = {
     "tiled": "tiled, XLA",
+    "tiled_statistics": "tiled, XLA, with statistics",
     "tiled_plain": "tiled",
     "dense_xla": "dense, XLA",
     "dense": "dense",

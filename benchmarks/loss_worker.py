@@ -24,12 +24,14 @@ import numpy as np
 
 VIEWS, EMBEDDING_SIZE, CAPTION_SIZE = 2, 128, 384
 TEMPERATURE = TARGET_TEMPERATURE = 0.1
-# Contender to implementation of our loss, and whether XLA compiles it.
+# Contender to implementation of our loss, whether XLA compiles the step, and whether the step uses
+# the rows' statistics; XLA leaves out what is not used.
 TENSORFLOW = {
-    "tiled": ("tiled", True),
-    "tiled_plain": ("tiled", False),
-    "dense_xla": ("dense", True),
-    "dense": ("dense", False),
+    "tiled": ("tiled", True, False),
+    "tiled_statistics": ("tiled", True, True),
+    "tiled_plain": ("tiled", False, False),
+    "dense_xla": ("dense", True, False),
+    "dense": ("dense", False, False),
 }
 # Contender to function of loss_torch.py.
 TORCH = {"torch": "full", "torch_chunked": "chunked"}
@@ -86,21 +88,23 @@ def tensorflow_loader(contender: str, threads: int) -> Loader:
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-    implementation, compiled = TENSORFLOW[contender]
+    implementation, compiled, with_statistics = TENSORFLOW[contender]
     loss = XSampleContrastiveLoss(
         graphs.CosineGraph(), TEMPERATURE, TARGET_TEMPERATURE, implementation=implementation
     )
 
     @tf.function(jit_compile=compiled)
-    def step(captions: tf.Tensor, embeddings: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def step(captions: tf.Tensor, embeddings: tf.Tensor) -> tuple[tf.Tensor, ...]:
         with tf.GradientTape() as tape:
             tape.watch(embeddings)
-            value = loss(captions, embeddings)
-        return value, tape.gradient(value, embeddings)
+            rows, statistics = loss.rows(captions, embeddings)
+            value = tf.reduce_mean(rows)
+        used = [tf.reduce_mean(one) for one in statistics.values()] if with_statistics else []
+        return value, tape.gradient(value, embeddings), used
 
     def load(captions: np.ndarray, embeddings: np.ndarray) -> Step:
         tensors = tf.constant(captions), tf.constant(embeddings)
-        return lambda: step(*tensors)
+        return lambda: step(*tensors)[:2]
 
     return load
 

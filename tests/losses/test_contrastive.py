@@ -149,6 +149,7 @@ def test_serialises_with_keras():
         ({"temperature": float("nan")}, "temperature"),
         ({"target_temperature": -0.1}, "target_temperature"),
         ({"implementation": "dens"}, "did you mean 'dense'"),
+        ({"tile_size": 0}, "tile_size"),
         ({"graph": "cosine"}, "SimilarityGraph"),
     ],
 )

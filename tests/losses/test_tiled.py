@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from loss_values import assert_agrees, evaluate
 
 from xsample_tf import graphs
+from xsample_tf.errors import InputError
 from xsample_tf.losses import XSampleContrastiveLoss, contrastive_rows
 
 COSINE = graphs.CosineGraph()
@@ -180,3 +181,14 @@ def test_an_invalid_label_gives_a_nan_row_and_a_gradient_that_is_not_finite():
         rows, gradient = step(z)
         assert np.isnan(rows.numpy()[[1, 4]]).all() and np.isfinite(rows.numpy()[[0, 2, 3]]).all()
         assert not np.isfinite(gradient.numpy()).all()
+
+
+def test_a_batch_of_unknown_size_takes_the_dense_form_or_is_named():
+    z = tf.constant(np.random.default_rng(5).normal(size=(8, 2, 4)), tf.float32)
+    shape = tf.TensorSpec([None, 2, 4])
+    loss = XSampleContrastiveLoss(graphs.InstanceGraph())
+    unknown = tf.function(lambda z: loss.call(None, z), input_signature=[shape])
+    np.testing.assert_allclose(unknown(z), loss.call(None, z), rtol=1e-5)
+    loss = XSampleContrastiveLoss(graphs.InstanceGraph(), implementation="tiled")
+    with pytest.raises(InputError, match="drop_remainder=True"):
+        tf.function(lambda z: loss.call(None, z), input_signature=[shape])(z)

@@ -184,6 +184,9 @@ def test_input_that_does_not_fit_is_named():
     model.compile("sgd", loss="mse")
     with pytest.raises(InputError, match="XSampleContrastiveLoss"):
         model.fit(dataset(), verbose=0)
+    model.compile("sgd", loss=XSampleContrastiveLoss(reduction="sum"))
+    with pytest.raises(InputError, match="default reduction"):
+        model.fit(dataset(), verbose=0)
     model = tiny_model()
     with pytest.raises(InputError, match=r"images \[B, H, W, 3\]"):
         model(images)

@@ -83,7 +83,7 @@ class XSampleContrastiveLoss(_GraphLoss):
         target_temperature: tau_s >= 0 of the target softmax; None takes the graph's own.
         exclude_self: Whether a view is left out of its own candidates in both softmaxes.
         implementation: "dense" writes every matrix out; "tiled" computes the same in memory linear
-            in the batch; "auto" takes tiles from 512 views on, where the batch's shape is known.
+            in the batch; "auto" takes tiles from 1,024 views on, where the batch's shape is known.
         tile_size: Images in a tile; None suits the device.
         reduction: As in Keras; `mean_with_sample_weight` on one replica only.
         name: As in Keras.

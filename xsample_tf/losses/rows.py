@@ -16,9 +16,10 @@ from xsample_tf.losses.tiles import LOWEST_SHARED_TEMPERATURE, Problem
 IMPLEMENTATIONS = ("auto", "dense", "tiled")
 
 # From so many views in the global batch on, tiles are faster (benchmarks/loss.py).
-_MANY_VIEWS = 512
-# Images in a tile: matrices of a tile stay in a CPU's cache; accelerators want larger products.
-_CPU_TILE, _ACCELERATOR_TILE = 512, 1024
+_MANY_VIEWS = 1024
+# Images in a tile: a CPU's caches like it small, except that diagonal tiles do half their work in
+# vain; an accelerator (not measured) likes few, large products.
+_CPU_TILES, _ACCELERATOR_TILE = (256, 1024), 2048
 
 
 def contrastive_rows(
@@ -54,7 +55,7 @@ def contrastive_rows(
             over the candidates within 1e-4 of the most similar one.
         exclude_self: Whether a view is left out of its own candidates in both softmaxes.
         implementation: "dense" writes every matrix out, in memory O(B^2); "tiled" computes the same
-            in memory O(B), compiled by XLA; "auto" takes tiles from 512 views on, where the
+            in memory O(B), compiled by XLA; "auto" takes tiles from 1,024 views on, where the
             batch's shape is known.
         tile_size: Images in a tile; None suits the device.
 
@@ -162,7 +163,7 @@ def _rows(
         exclude_self=exclude_self,
         views=embeddings.shape[1],
         sides=sides,
-        tile=_tile_size(tile_size),
+        tile=_tile_size(tile_size, embeddings.shape[0]),
         shared_shift=known and temperature >= LOWEST_SHARED_TEMPERATURE,
         symmetric=replicas.count() == 1,
     )
@@ -245,11 +246,13 @@ def _tiles_wanted(implementation: str, embeddings: tf.Tensor) -> bool:
     return replicas.count() * batch * views >= _MANY_VIEWS
 
 
-def _tile_size(tile_size: int | None) -> int:
+def _tile_size(tile_size: int | None, images: int | None) -> int:
     if tile_size is not None:
         return tile_size
-    accelerators = tf.config.list_logical_devices("GPU") + tf.config.list_logical_devices("TPU")
-    return _ACCELERATOR_TILE if accelerators else _CPU_TILE
+    if tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"):
+        return _ACCELERATOR_TILE
+    smallest, largest = _CPU_TILES
+    return min(max((images or 0) // 16, smallest), largest)
 
 
 def check_implementation(implementation: str, tile_size: int | None) -> None:

@@ -10,15 +10,14 @@ The target's part needs only the sums of images' views, since the views of an im
 """
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.compiler.tf2xla.python import xla
 
 from xsample_tf.losses import replicas, tiles
-from xsample_tf.losses.tiles import Block, Problem
+from xsample_tf.losses.sweep import sweep
+from xsample_tf.losses.tiles import Block, Problem, count
 
 
 def tiled_rows(
@@ -44,13 +43,17 @@ def tiled_rows(
         # Else the tape would look for gradients of what is inside.
         anchors = {name: tf.stop_gradient(values) for name, values in anchors.items()}
         temperature = tf.stop_gradient(temperature)
-        images = _gathered(problem, anchors)
-        loss, statistics, saved = forward(anchors, images, temperature)
+        # Gathered outside of the compiled functions, which cannot hold collectives.
+        images = anchors
+        if not problem.symmetric:
+            images = {name: replicas.gather(anchors[name]) for name in ("views", "side")}
+            images["place"] = tf.range(images["views"].shape[0])
+        loss, statistics, own, sums = forward(anchors, images, temperature)
 
         def gradient(upstream: tf.Tensor, *unused: Any) -> tuple[tf.Tensor, tf.Tensor]:
-            known = saved | {"upstream": upstream}
-            known_of_all = _gathered(problem, known)
-            return backward(anchors | known, images | known_of_all, temperature)
+            known = sums | {"upstream": upstream}
+            known_of_all = known if problem.symmetric else _gathered(known)
+            return backward(anchors | known | {"own": own}, images | known_of_all, temperature)
 
         return (loss, statistics), gradient
 
@@ -58,11 +61,14 @@ def tiled_rows(
     return rows(tf.reshape(views, by_side), temperature)
 
 
-def _gathered(problem: Problem, block: Block) -> Block:
-    """The block of all replicas; outside of compiled functions, which cannot hold collectives."""
-    if problem.symmetric:
-        return block
-    return {name: replicas.gather(values) for name, values in block.items()}
+def _gathered(block: Block) -> Block:
+    """A few numbers of each row from all replicas, in one collective."""
+    flat = [tf.reshape(values, [values.shape[0], -1]) for values in block.values()]
+    parts = tf.split(replicas.gather(tf.concat(flat, 1)), [part.shape[1] for part in flat], 1)
+    return {
+        name: tf.reshape(part, [-1, *values.shape[1:]])
+        for (name, values), part in zip(block.items(), parts, strict=True)
+    }
 
 
 @functools.lru_cache(maxsize=32)
@@ -76,17 +82,20 @@ def _compiled(problem: Problem) -> tuple[Callable, Callable]:
 
 def _forward(
     problem: Problem, anchors: Block, images: Block, temperature: tf.Tensor
-) -> tuple[tf.Tensor, Block, Block]:
-    """Loss and statistics of the anchors' images, and what the backward pass needs of them."""
+) -> tuple[tf.Tensor, Block, tf.Tensor, Block]:
+    """Loss and statistics of the anchors' images, and what the backward pass needs to know.
+
+    That is the target's weight of an own view, of the anchors, and the sums of all rows.
+    """
     inverse = 1 / temperature
     by_view, by_image = (problem.sides, problem.views_per_side), ()
     wanted = {} if problem.shared_shift else {"shift": by_view}
     wanted |= {} if problem.own_candidates else {"largest": by_image}
-    shifts = _sweep(problem, _largest, wanted, anchors, images, inverse)
+    shifts = sweep(problem, _largest, wanted, anchors, images, inverse, tf.maximum)
     anchors = anchors | shifts
     images = anchors if problem.symmetric else images
     wanted = {"predicted": by_view} | dict.fromkeys(("target", "logits", "cosines"), by_image)
-    sums = _sweep(problem, _sums, wanted, anchors, images, inverse)
+    sums = sweep(problem, _sums, wanted, anchors, images, inverse)
     shift = shifts.get("shift", tiles.shared_shift(inverse))
     log_partition = tf.reduce_mean(shift + tf.math.log(sums["predicted"]), axis=[1, 2])
 
@@ -105,8 +114,8 @@ def _forward(
         "own_mass": others * own / partition,
         "log_partition": log_partition,
     }
-    saved = {"predicted": sums["predicted"], "target": partition, "own": own, **shifts}
-    return log_partition - cosines * inverse, statistics, saved
+    saved = {"predicted": sums["predicted"], "target": partition, **shifts}
+    return log_partition - cosines * inverse, statistics, own, saved
 
 
 def _backward(
@@ -120,7 +129,7 @@ def _backward(
         "predicted": (problem.sides, problem.views_per_side, size),
         "target": (problem.sides, size),
     }
-    pulls = _sweep(problem, _pulls, wanted, anchors, images, inverse)
+    pulls = sweep(problem, _pulls, wanted, anchors, images, inverse)
     own = 2 * anchors["own"] * anchors["target_factor"]
     own = own[:, tf.newaxis, tf.newaxis, tf.newaxis] * _own_partners(problem, anchors)
     gradient = (pulls["predicted"] - pulls["target"][:, :, tf.newaxis] - own) * inverse
@@ -147,7 +156,7 @@ def _own_partners(problem: Problem, block: Block) -> tf.Tensor:
 def _partners(block: Block) -> tf.Tensor:
     """The sum `[n, S D]` of an image's views, of the side that are candidates of each side."""
     summed = tf.reverse(tf.reduce_sum(block["views"], axis=2), [1])
-    return tf.reshape(summed, [_count(block), -1])
+    return tf.reshape(summed, [count(block), -1])
 
 
 def _largest(problem: Problem, rows: Block, columns: Block, inverse: tf.Tensor) -> list[Block]:
@@ -172,7 +181,7 @@ def _sums(problem: Problem, rows: Block, columns: Block, inverse: tf.Tensor) -> 
     predicted = tiles.predicted_weights(problem, rows, columns, inverse)
     target = tiles.target_weights(problem, rows, columns)
     # Summed views of one side against candidates of it: both sides' cosines in one product.
-    sides = tf.reshape(tf.reduce_sum(rows["views"], axis=2), [_count(rows), -1])
+    sides = tf.reshape(tf.reduce_sum(rows["views"], axis=2), [count(rows), -1])
     cosines = tiles.product(sides, _partners(columns), (1, 1))
     results = []
     for axis, others in ((1, columns), (0, rows))[: 1 + problem.symmetric]:
@@ -213,7 +222,7 @@ def _pulls(problem: Problem, rows: Block, columns: Block, inverse: tf.Tensor) ->
             2,
         ),
         "target": tf.reshape(
-            tiles.product(images, _partners(columns), (1, 0)), [_count(rows), problem.sides, -1]
+            tiles.product(images, _partners(columns), (1, 0)), [count(rows), problem.sides, -1]
         ),
     }
     if not problem.symmetric:
@@ -223,106 +232,7 @@ def _pulls(problem: Problem, rows: Block, columns: Block, inverse: tf.Tensor) ->
             problem, tiles.transposed_product(views, tiles.matrix(rows["views"])), 1
         ),
         "target": tf.reshape(
-            tiles.transposed_product(images, _partners(rows)), [_count(columns), problem.sides, -1]
+            tiles.transposed_product(images, _partners(rows)), [count(columns), problem.sides, -1]
         ),
     }
     return [of_rows, of_columns]
-
-
-def _sweep(
-    problem: Problem,
-    visit: Callable[[Problem, Block, Block, tf.Tensor], Any],
-    wanted: dict[str, tuple[int, ...]],
-    anchors: Block,
-    images: Block,
-    inverse: tf.Tensor,
-) -> Block:
-    """Visits all tiles of anchors by images and joins what they give to each anchor.
-
-    Args:
-        problem: Where it is symmetric, tiles of the upper triangle are visited.
-        visit: From the blocks of a tile to what its rows get of it and, in the triangle, its
-            columns.
-        wanted: The shape of what one image gets, by name.
-        anchors: The rows of the matrices.
-        images: Their columns.
-        inverse: 1 / tau, for `visit`.
-
-    Returns:
-        By name, `[b, ...]` of the anchors: the maxima of `_largest`, else the sums.
-    """
-    if not wanted:
-        return {}
-    join, neutral = (tf.maximum, -float("inf")) if visit is _largest else (tf.add, 0.0)
-    neutral = tf.constant(neutral, inverse.dtype)
-    count = _count(anchors)
-    anchors, height = _padded(anchors, problem.tile)
-    images, width = _padded(images, problem.tile)
-
-    def filled(rows: int) -> Block:
-        return {name: tf.fill([rows, *shape], neutral) for name, shape in wanted.items()}
-
-    def row_of_tiles(i: tf.Tensor, totals: Block) -> tuple[tf.Tensor, Block]:
-        rows = _part(anchors, i, height)
-
-        def tile(j: tf.Tensor, own: Block, totals: Block) -> tuple[tf.Tensor, Block, Block]:
-            of_rows, *of_columns = visit(problem, rows, _part(images, j, width), inverse)
-            for others in of_columns:
-                # On the diagonal the columns are the rows, which have their part already.
-                others = {name: tf.where(i == j, neutral, others[name]) for name in wanted}
-                totals = _joined(join, totals, others, j, width)
-            return j + 1, {name: join(own[name], of_rows[name]) for name in wanted}, totals
-
-        first = i if problem.symmetric else 0
-        last = _count(images) // width
-        _, own, totals = tf.while_loop(
-            lambda j, *_: j < last, tile, (first, filled(height), totals)
-        )
-        return i + 1, _joined(join, totals, own, i, height)
-
-    last = _count(anchors) // height
-    _, totals = tf.while_loop(lambda i, _: i < last, row_of_tiles, (0, filled(_count(anchors))))
-    return {name: values[:count] for name, values in totals.items()}
-
-
-def _count(block: Block) -> int:
-    return block["place"].shape[0]
-
-
-def _padded(block: Block, tile: int) -> tuple[Block, int]:
-    """The block in whole tiles of equal size, none larger than `tile`, and that size."""
-    count = _count(block)
-    needed = math.ceil(count / tile)
-    size = math.ceil(count / needed)
-    if size * needed == count:
-        return block, size
-    rows = tf.range(size * needed)
-    # Filled by copies, which any graph can relate; views of zeros add nothing to products.
-    filled = {
-        name: tf.gather(values, tf.minimum(rows, count - 1)) for name, values in block.items()
-    }
-    real = tf.cast(rows < count, block["views"].dtype)
-    filled["views"] *= real[:, tf.newaxis, tf.newaxis, tf.newaxis]
-    return filled | {"place": block["place"][0] + rows, "real": real}, size
-
-
-def _part(block: Block, index: tf.Tensor, size: int) -> Block:
-    return {
-        name: tf.slice(
-            values, [index * size, *[0] * (len(values.shape) - 1)], [size, *values.shape[1:]]
-        )
-        for name, values in block.items()
-    }
-
-
-def _joined(join: Callable, totals: Block, part: Block, index: tf.Tensor, size: int) -> Block:
-    """The totals with `part` joined to the block at `index`, in place."""
-    before = _part(totals, index, size)
-    return {
-        name: xla.dynamic_update_slice(
-            total,
-            join(before[name], part[name]),
-            tf.stack([index * size, *[0] * (len(total.shape) - 1)]),
-        )
-        for name, total in totals.items()
-    }

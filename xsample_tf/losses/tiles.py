@@ -177,8 +177,13 @@ def _same(rows: Block, columns: Block, views: int = 1) -> tf.Tensor:
     A diagonal, since places are consecutive; XLA makes comparisons of stored numbers much slower.
     """
     offset = (columns["place"][0] - rows["place"][0]) * views
-    left, right = (tf.range(block["place"].shape[0] * views) for block in (rows, columns))
+    left, right = (tf.range(count(block) * views) for block in (rows, columns))
     return left[:, tf.newaxis] - right[tf.newaxis, :] == offset
+
+
+def count(block: Block) -> int:
+    """The number of images n."""
+    return block["place"].shape[0]
 
 
 def matrix(values: tf.Tensor) -> tf.Tensor:

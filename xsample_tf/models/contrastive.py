@@ -140,9 +140,12 @@ class XSampleModel(keras.Model):
 
     def _loss_of(self, data: Any, training: bool) -> tf.Tensor:
         """The scalar loss of a batch; updates the metrics."""
-        if not hasattr(self.loss, "rows"):
+        if getattr(self.loss, "reduction", None) != "sum_over_batch_size" or not hasattr(
+            self.loss, "rows"
+        ):
             raise InputError(
-                f"loss: expected compile(loss=XSampleContrastiveLoss(...)), received {self.loss!r}"
+                "loss: expected compile(loss=XSampleContrastiveLoss(...)) with its default "
+                f"reduction, received {self.loss!r}"
             )
         views, side, weight = keras.utils.unpack_x_y_sample_weight(data)
         embeddings = self.embed_views(views, training=training)

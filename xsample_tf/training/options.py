@@ -87,6 +87,10 @@ class Options:
     weight_decay: float = _option(1e-6, "Weight decay; not on biases and norms.")
     momentum: float = _option(0.9, "Momentum of lars and sgd.")
     precision: str = _option("auto", "auto is bfloat16 where the device has it, else float32.")
+    tf32: bool = _option(
+        True,
+        "Let recent GPUs round the factors of float32 products (TF32); the tiled loss never does.",
+    )
     xla: str = _option("auto", "Compile the step: auto is on where there is an accelerator.", False)
     seed: int = _option(0, "Seed of weights, order and views.")
     # The run.

@@ -47,6 +47,7 @@ def train(options: Options, log: Callable[[str], None] = print) -> dict[str, Any
     optimizer, learning_rate = assemble.make_optimizer(options, total_steps, steps_per_epoch)
     directory = RunDirectory(options, log)
     compiled, why = assemble.compile_step(options)
+    tf.config.experimental.enable_tensor_float_32_execution(options.tf32)
 
     with _precision(assemble.precision_policy(options)) as policy:
         model = assemble.make_model(options)
