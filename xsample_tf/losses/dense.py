@@ -40,7 +40,10 @@ def dense_rows(
     candidate = side[:, tf.newaxis] + side[tf.newaxis, :] == sides - 1
     candidate = candidate & ~itself if exclude_self else candidate
 
-    relation = tf.gather(tf.gather(similarity, image), image, axis=1)
+    # One number a pair of images, for all pairs of their views.
+    relation = similarity[:, tf.newaxis, :, tf.newaxis]
+    relation = tf.broadcast_to(relation, [batch, per_image, batch, per_image])
+    relation = tf.reshape(relation, [count, count])
     relation = tf.where(same_image, tf.ones_like(relation), relation)
     target, entropy = _target(tf.stop_gradient(relation), candidate, target_temperature)
 
