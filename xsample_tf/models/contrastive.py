@@ -1,12 +1,12 @@
 """The model that `fit` trains: an encoder, a projector, and the contrastive step."""
 
-import time
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
+from xsample_tf.models.replicated import ReplicatedModel
 
 # What is shown of a step; means over images, and over replicas.
 METRICS = (
@@ -23,7 +23,7 @@ METRICS = (
 
 
 @keras.saving.register_keras_serializable("xsample_tf")
-class XSampleModel(keras.Model):
+class XSampleModel(ReplicatedModel):
     """Trains an encoder by a loss over the views of the whole batch (arXiv 2407.18134).
 
     `fit` takes a dataset of `(views, side)` or `(views, side, sample_weight)`: views float
@@ -67,8 +67,6 @@ class XSampleModel(keras.Model):
         self.projector = projector
         self._check_sizes()
         self._means = {name: keras.metrics.Mean(name) for name in METRICS}
-        # Seconds that steps have waited for data, for the progress line.
-        self.seconds_waiting = 0.0
         self.built = True
 
     def _check_sizes(self) -> None:
@@ -84,9 +82,6 @@ class XSampleModel(keras.Model):
                 f"projector: expected input [B, {given[-1]}], the encoder's output, "
                 f"received {taken}"
             )
-
-    def build(self, input_shape: Any = None) -> None:
-        """Does nothing: encoder and projector are built already."""
 
     def call(self, images: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Returns the encoder's output `[B, D]` for images `[B, H, W, 3]`.
@@ -183,36 +178,6 @@ class XSampleModel(keras.Model):
     def metrics(self) -> list[keras.metrics.Metric]:
         """Means since the last reset, of `METRICS`."""
         return list(self._means.values())
-
-    def _maybe_symbolic_build(self, *unused: Any, **arguments: Any) -> None:
-        """Does nothing: Keras would call the model on views here, and all is built already."""
-
-    def make_train_function(self, force: bool = False) -> Any:
-        """As in Keras, but a step's wait for its data is measured apart from the step."""
-        self.optimizer.build(self.trainable_variables)
-        if self.steps_per_execution > 1 or self.run_eagerly:
-            return super().make_train_function(force)
-        if self.train_function is None or force:
-            step = tf.function(
-                self._replicated_train_step,
-                jit_compile=self.jit_compile,
-                autograph=False,
-                reduce_retracing=True,
-            )
-
-            def train_function(iterator: Any) -> dict[str, tf.Tensor]:
-                start = time.perf_counter()
-                data = next(iterator)
-                self.seconds_waiting += time.perf_counter() - start
-                return step(data)
-
-            self.train_function = train_function
-        return self.train_function
-
-    def _replicated_train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        strategy = self.distribute_strategy
-        results = strategy.run(self.train_step, args=(data,))
-        return {name: strategy.reduce("MEAN", value, None) for name, value in results.items()}
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, serialised."""

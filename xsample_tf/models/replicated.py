@@ -1,0 +1,78 @@
+"""What Keras's `fit` and `evaluate` lack under `tf.distribute`, in one place (Keras 3.15)."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+class ReplicatedModel(keras.Model):
+    """A model whose own steps `fit` and `evaluate` run on every replica of any strategy.
+
+    Keras 3.15 calls a model symbolically before its first step, on batches that are none of any
+    replica; its `steps_per_execution` fails under `MirroredStrategy`, and its `fit` fails under
+    `MultiWorkerMirroredStrategy`. Here a step returns scalars by name, which are averaged over the
+    replicas, and nothing is called beforehand: the model is built when it is made.
+
+    Attributes:
+        seconds_waiting: How long steps have waited for data, where they are executed one by one.
+    """
+
+    seconds_waiting = 0.0
+
+    def build(self, input_shape: Any = None) -> None:
+        """Does nothing: all parts are built already."""
+
+    def _maybe_symbolic_build(self, *unused: Any, **arguments: Any) -> None:
+        """Does nothing, as all is built."""
+
+    def make_train_function(self, force: bool = False) -> Callable:
+        """Makes the function of an iterator that `fit` calls."""
+        self.optimizer.build(self.trainable_variables)
+        if self.train_function is None or force:
+            self.train_function = self._function(self.train_step)
+        return self.train_function
+
+    def make_test_function(self, force: bool = False) -> Callable:
+        """Makes the function of an iterator that `evaluate` calls."""
+        if self.test_function is None or force:
+            self.test_function = self._function(self.test_step)
+        return self.test_function
+
+    def _function(self, step: Callable[[Any], dict[str, tf.Tensor]]) -> Callable:
+        def on_all_replicas(data: Any) -> dict[str, tf.Tensor]:
+            strategy = self.distribute_strategy
+            results = strategy.run(step, args=(data,))
+            return {name: strategy.reduce("MEAN", value, None) for name, value in results.items()}
+
+        one = on_all_replicas
+        if not self.run_eagerly:
+            one = tf.function(
+                on_all_replicas,
+                jit_compile=self.jit_compile,
+                autograph=False,
+                reduce_retracing=True,
+            )
+        executions = self.steps_per_execution
+
+        @tf.function
+        def several(iterator: Any) -> dict[str, tf.Tensor]:
+            results = one(next(iterator))
+            for _ in tf.range(executions - 1):
+                results = one(next(iterator))
+            return results
+
+        def function(iterator: Any) -> dict[str, tf.Tensor]:
+            if executions > 1 and not self.run_eagerly:
+                try:
+                    return several(iterator)
+                except tf.errors.OutOfRangeError:
+                    raise StopIteration from None
+            start = time.perf_counter()
+            data = next(iterator)
+            self.seconds_waiting += time.perf_counter() - start
+            return one(data)
+
+        return function
