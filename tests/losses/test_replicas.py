@@ -1,32 +1,19 @@
-"""Several replicas against one: the loss, its gradients, and whole training steps."""
-
-import json
-import os
-import socket
-import subprocess
-import sys
+"""Several replicas against one: the loss, its gradients, and what is refused."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from loss_values import evaluate
+from strategies import mirrored
+from workers import run_two_workers
 
 from xsample_tf import graphs
 from xsample_tf.errors import InputError
 from xsample_tf.losses import XSampleContrastiveLoss, contrastive_rows, image_text_rows
-from xsample_tf.models import XSampleModel, synchronize_batch_norm
 
 COSINE = graphs.CosineGraph()
 BATCH = 8
-
-
-def mirrored(replicas):
-    # The default's collectives allow one strategy in a process only.
-    return tf.distribute.MirroredStrategy(
-        [f"CPU:{index}" for index in range(replicas)],
-        cross_device_ops=tf.distribute.ReductionToOneDevice(),
-    )
 
 
 def inputs(dtype=np.float64):
@@ -131,95 +118,17 @@ def test_a_plain_keras_model_trains_the_same(replicas, form):
         np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "replicas, dtype, tolerance",
-    [(2, "float64", 1e-10), (4, "float64", 1e-10), (2, "float32", 1e-4)],
-)
-def test_a_whole_step_of_our_model_is_the_same(replicas, dtype, tolerance):
-    random = np.random.default_rng(1)
-    views = random.uniform(size=(BATCH, 2, 8, 8, 3)).astype(dtype)
-    side = {"embedding": inputs(dtype)[1], "substituted": np.arange(BATCH) < 2}
-    weight = inputs(dtype)[2]
-
-    def train(strategy):
-        keras.config.set_floatx(dtype)
-        keras.config.set_dtype_policy(dtype)
-        try:
-            with strategy.scope():
-                keras.utils.set_random_seed(0)
-                encoder = keras.Sequential(
-                    [
-                        keras.Input((8, 8, 3)),
-                        keras.layers.Conv2D(6, 3, kernel_regularizer=keras.regularizers.L2(0.01)),
-                        keras.layers.BatchNormalization(),
-                        keras.layers.ReLU(),
-                        keras.layers.GlobalAveragePooling2D(),
-                    ]
-                )
-                projector = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4)])
-                model = XSampleModel(synchronize_batch_norm(encoder), projector)
-                loss = XSampleContrastiveLoss(implementation="tiled", tile_size=3, dtype=dtype)
-                model.compile(keras.optimizers.SGD(0.1), loss)
-            before = [np.array(weight) for weight in model.weights]
-            data = tf.data.Dataset.from_tensors((views, side, weight)).repeat(2)
-            history = model.fit(data, verbose=0).history
-        finally:
-            keras.config.set_floatx("float32")
-            keras.config.set_dtype_policy("float32")
-        changes = [np.ravel(two - one) for one, two in zip(before, model.weights, strict=True)]
-        return np.concatenate(changes), history
-
-    expected, expected_history = train(tf.distribute.get_strategy())
-    ours, history = train(mirrored(replicas))
-    assert np.linalg.norm(ours - expected) <= tolerance * np.linalg.norm(expected)
-    for name in ("loss", "kl", "alignment", "uniformity", "substituted"):
-        np.testing.assert_allclose(history[name], expected_history[name], rtol=1e-4, err_msg=name)
-
-
-def test_two_worker_processes_agree_with_one_device(repository):
+def test_two_worker_processes_agree_with_one_device():
     z, captions, weight = inputs()
     expected = evaluate(z, captions, COSINE, 0.1, weight)
-    ports = [free_port(), free_port()]
-    cluster = {"worker": [f"localhost:{port}" for port in ports]}
-    workers = [
-        subprocess.Popen(
-            [sys.executable, repository / "tests" / "helpers" / "loss_worker.py"],
-            env=os.environ
-            | {
-                "TF_CONFIG": json.dumps(
-                    {"cluster": cluster, "task": {"type": "worker", "index": index}}
-                ),
-                "CUDA_VISIBLE_DEVICES": "",
-            },
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for index in range(2)
-    ]
-    data = json.dumps({"z": z.tolist(), "captions": captions.tolist(), "weight": weight.tolist()})
-    try:
-        for worker in workers:
-            worker.stdin.write(data + "\n")
-            worker.stdin.flush()
-        printed = [worker.communicate(timeout=240)[0] for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-    assert [worker.returncode for worker in workers] == [0, 0]
-    results = [json.loads(text.splitlines()[-1]) for text in printed]
+    given = {"z": z.tolist(), "captions": captions.tolist(), "weight": weight.tolist()}
+    results = run_two_workers("loss_worker.py", given)
     for form in ("dense", "tiled"):
         for name in ("loss", "gradient"):
             ours = np.concatenate([result[form][name] for result in results])
             np.testing.assert_allclose(ours, expected[name], atol=1e-10, err_msg=name)
         total = sum(result[form]["temperature_gradient"] for result in results)
         np.testing.assert_allclose(total, expected["temperature_gradient"], rtol=1e-10)
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("localhost", 0))
-        return listener.getsockname()[1]
 
 
 def test_unequal_shares_are_named():

@@ -148,13 +148,11 @@ class XSampleModel(ReplicatedModel):
         weighted = rows if weight is None else rows * tf.cast(weight, rows.dtype)
         loss = tf.reduce_mean(weighted) + sum(self.losses, 0.0)
         entropy = statistics["target_entropy"]
-        # A collapse of the projections shows as a drop from 1 / sqrt(P).
-        unit = tf.math.l2_normalize(tf.stop_gradient(embeddings), axis=-1)
         values = statistics | {
             "loss": loss,
             "kl": rows - entropy,
             "effective_positives": tf.exp(entropy),
-            "projection_deviation": tf.math.reduce_std(unit, axis=[0, 1]),
+            "projection_deviation": _deviation(tf.stop_gradient(embeddings)),
         }
         if isinstance(side, dict) and "substituted" in side:
             values["substituted"] = tf.cast(side["substituted"], tf.float32)
@@ -195,3 +193,16 @@ class XSampleModel(ReplicatedModel):
             for name in ("encoder", "projector")
         }
         return cls(**{**config, **parts})
+
+
+def _deviation(embeddings: tf.Tensor) -> tf.Tensor:
+    """Standard deviation `[P]` of the normalised projections `[B, V, P]` of all replicas.
+
+    Its mean is 1 / sqrt(P) where they fill their P dimensions; a collapse shows as a drop.
+    """
+    unit = tf.math.l2_normalize(embeddings, axis=-1)
+    moments = tf.stack([tf.reduce_mean(part, axis=[0, 1]) for part in (unit, tf.square(unit))])
+    context = tf.distribute.get_replica_context()
+    if context is not None and context.num_replicas_in_sync > 1:
+        moments = context.all_reduce("MEAN", moments)
+    return tf.sqrt(tf.maximum(moments[1] - tf.square(moments[0]), 0))

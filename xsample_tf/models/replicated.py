@@ -1,5 +1,6 @@
 """What Keras's `fit` and `evaluate` lack under `tf.distribute`, in one place (Keras 3.15)."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +18,7 @@ class ReplicatedModel(keras.Model):
     replicas, and nothing is called beforehand: the model is built when it is made.
 
     Attributes:
-        seconds_waiting: How long steps have waited for data, where they are executed one by one.
+        seconds_waiting: How long steps have waited for data.
     """
 
     seconds_waiting = 0.0
@@ -42,37 +43,32 @@ class ReplicatedModel(keras.Model):
         return self.test_function
 
     def _function(self, step: Callable[[Any], dict[str, tf.Tensor]]) -> Callable:
-        def on_all_replicas(data: Any) -> dict[str, tf.Tensor]:
-            strategy = self.distribute_strategy
+        strategy = self.distribute_strategy
+
+        def one(data: Any) -> dict[str, tf.Tensor]:
             results = strategy.run(step, args=(data,))
             return {name: strategy.reduce("MEAN", value, None) for name, value in results.items()}
 
-        one = on_all_replicas
+        def several(*batches: Any) -> dict[str, tf.Tensor]:
+            return [one(data) for data in batches][-1]
+
         if not self.run_eagerly:
             one = tf.function(
-                on_all_replicas,
-                jit_compile=self.jit_compile,
-                autograph=False,
-                reduce_retracing=True,
+                one, jit_compile=self.jit_compile, autograph=False, reduce_retracing=True
             )
-        executions = self.steps_per_execution
-
-        @tf.function
-        def several(iterator: Any) -> dict[str, tf.Tensor]:
-            results = one(next(iterator))
-            for _ in tf.range(executions - 1):
-                results = one(next(iterator))
-            return results
+            several = tf.function(several, autograph=False)
 
         def function(iterator: Any) -> dict[str, tf.Tensor]:
-            if executions > 1 and not self.run_eagerly:
-                try:
-                    return several(iterator)
-                except tf.errors.OutOfRangeError:
-                    raise StopIteration from None
+            # Fetched here and not inside a `tf.function`, where an iterator of a strategy does not
+            # know the size of a replica's batch, which XLA and the loss's tiles need.
             start = time.perf_counter()
-            data = next(iterator)
+            batches = [next(iterator)]
+            with contextlib.suppress(StopIteration):
+                while len(batches) < self.steps_per_execution:
+                    batches.append(next(iterator))
             self.seconds_waiting += time.perf_counter() - start
-            return one(data)
+            if 1 < len(batches) == self.steps_per_execution:
+                return several(*batches)
+            return [one(data) for data in batches][-1]
 
         return function

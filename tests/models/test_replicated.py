@@ -1,0 +1,65 @@
+"""`fit` and `evaluate` on several replicas and workers against one device."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_model import batches, small_model
+from strategies import mirrored
+from workers import run_two_workers
+
+from xsample_tf.models.replicated import ReplicatedModel
+
+
+def train(strategy, dtype="float32", **arguments):
+    """The change of all weights, the history, and what `evaluate` then gives."""
+    with strategy.scope():
+        model = small_model(dtype, **arguments)
+    before = [np.array(weight) for weight in model.weights]
+    history = model.fit(batches(dtype=dtype), verbose=0).history
+    changes = [np.ravel(two - one) for one, two in zip(before, model.weights, strict=True)]
+    scores = model.evaluate(batches(1, dtype), return_dict=True, verbose=0)
+    return np.concatenate(changes), history, scores
+
+
+@pytest.fixture(scope="module")
+def on_one_device():
+    return {dtype: train(tf.distribute.get_strategy(), dtype) for dtype in ("float32", "float64")}
+
+
+@pytest.mark.parametrize(
+    "replicas, dtype, tolerance, arguments",
+    [
+        (2, "float64", 1e-10, {}),
+        (4, "float64", 1e-10, {}),
+        (2, "float32", 1e-4, {"steps_per_execution": 2}),
+        (1, "float32", 1e-4, {"steps_per_execution": 3}),
+    ],
+)
+def test_steps_are_the_same_on_several_replicas(
+    on_one_device, replicas, dtype, tolerance, arguments
+):
+    expected, expected_history, expected_scores = on_one_device[dtype]
+    ours, history, scores = train(mirrored(replicas), dtype, **arguments)
+    assert np.linalg.norm(ours - expected) <= tolerance * np.linalg.norm(expected)
+    for one, two in ((history, expected_history), (scores, expected_scores)):
+        for name in two:
+            np.testing.assert_allclose(one[name], two[name], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_two_workers_take_the_same_steps(on_one_device):
+    _, expected_history, expected_scores = on_one_device["float32"]
+    results = run_two_workers("fit_worker.py", {"steps_per_execution": 2})
+    assert results[0]["weights"] == results[1]["weights"]
+    for result in results:
+        for name, values in expected_history.items():
+            np.testing.assert_allclose(result["history"][name], values, rtol=1e-4, err_msg=name)
+        for name, value in expected_scores.items():
+            np.testing.assert_allclose(result["scores"][name], value, rtol=1e-4, err_msg=name)
+
+
+def test_what_is_overridden_is_still_there_in_keras():
+    for name in ("make_train_function", "make_test_function", "_maybe_symbolic_build"):
+        assert name in vars(ReplicatedModel) and hasattr(keras.Model, name), (
+            f"Keras {keras.__version__} has no {name}: look at xsample_tf/models/replicated.py"
+        )
