@@ -69,6 +69,10 @@ def test_a_run_trains_evaluates_and_exports(options, whole):
     assert [line["step"] for line in metrics] == [3, 4, 4, 6, 8]
     assert [line["step"] for line in metrics if "evaluation" in line] == [4]
     assert all(line["kl"] > 0 for line in metrics if "kl" in line)
+    # The KL is the loss's own: of the projection, with the temperatures trained with.
+    meta = results["meta"]
+    assert meta["kl_of"] == "projection"
+    assert f"temperature {meta['target_temperature']:g} leaves" in "\n".join(lines)
     written = json.loads(open(f"{options.run_dir}/results.json", encoding="utf-8").read())
     assert written == json.loads(json.dumps(results))
     saved = tf.saved_model.load(f"{options.run_dir}/export/saved_model")
