@@ -129,7 +129,7 @@ def _measure(
         for split, count in meta["unreadable"].items()
         if count
     }
-    if min(rows.sum() for rows in labelled) < 2:
+    if probes and min(rows.sum() for rows in labelled) < 2:
         left_out["probes"] = "fewer than 2 labelled images in a split"
         probes = ()
     if min(rows.sum() for rows in captioned) < 2:

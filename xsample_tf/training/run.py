@@ -21,6 +21,9 @@ from xsample_tf.training.options import Options
 from xsample_tf.training.run_directory import RunDirectory
 from xsample_tf.version import __version__
 
+# Of what a run prepares itself: small data, whose figures need some hundreds of images.
+_VALIDATION_FRACTION = 0.2
+
 
 def train(options: Options, log: Callable[[str], None] = print) -> dict[str, Any]:
     """Trains, or continues to train, the run in `options.run_dir`, evaluates it and exports it.
@@ -78,8 +81,19 @@ def _dataset(options: Options, log: Callable[[str], None]) -> data.Dataset:
     first = options.data_dir[0]
     if options.source and not os.path.exists(os.path.join(first, "dataset.json")):
         log(f"preparing {first} from {options.source}")
-        data.prepare(options.source, first, encoders=[text.load_encoder(options.text_encoder)])
-    return data.read_dataset(first)
+        data.prepare(
+            options.source,
+            first,
+            encoders=[text.load_encoder(options.text_encoder)],
+            options=data.SourceOptions(validation_fraction=_VALIDATION_FRACTION),
+        )
+    dataset = data.read_dataset(first)
+    if not dataset.splits.get("val"):
+        raise InputError(
+            f"data_dir: expected images in val/ of {first} to evaluate on, received none; prepare "
+            "it with a larger --validation_fraction, or with --validation_source"
+        )
+    return dataset
 
 
 @contextlib.contextmanager
@@ -110,14 +124,17 @@ def _fit(
     if first >= total_steps:
         return first
 
+    def evaluate_now(step: int) -> None:
+        scores = evaluate(limit=options.evaluate_limit, log=log)
+        log(evaluation.summary(scores, step))
+        with (directory.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, "evaluation": scores["trained"]}) + "\n")
+
     def at_interval_end(step: int) -> None:
         epoch, rest = divmod(step, steps_per_epoch)
         last = step == total_steps
         if rest == 0 and _due(epoch, options.evaluate_every_epochs) and not last:
-            scores = evaluate(limit=options.evaluate_limit, log=log)
-            log(evaluation.summary(scores, step))
-            with (directory.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": step, "evaluation": scores["trained"]}) + "\n")
+            evaluate_now(step)
         if last or step // options.checkpoint_every_steps > saved[0] // (
             options.checkpoint_every_steps
         ):
@@ -149,6 +166,8 @@ def _fit(
         at_interval_end,
         log,
     )
+    if first == 0 and options.evaluate_every_epochs:
+        evaluate_now(0)  # The untrained encoder, for the eye to compare the later ones with.
     try:
         # One Keras epoch for what is left: epochs are a matter of the global step here, so that a
         # run can continue in the middle of one.
