@@ -35,9 +35,9 @@ def export(
     - `embed_jpeg(jpeg)`: strings `[B]`, JPEG or PNG files of any sizes. One that cannot be decoded
       fails the call.
 
-    Both bring images to size by `views.Evaluation`, as evaluation does, except that images given to
-    `serving_default` at exactly `image_size` are taken as they are. The export computes in float32
-    whatever the encoder was trained in. An export that stands there is replaced in one piece.
+    Both bring images to size by `views.Evaluation`, as evaluation does. The export computes in
+    float32 whatever the encoder was trained in. An export that stands there is replaced in one
+    piece.
 
     Args:
         encoder: Keras model from images `[B, H, W, 3]` in [0, 1] to `[B, D]`.
@@ -177,9 +177,9 @@ def _save_model(encoder: keras.Model, path: pathlib.Path, image_size: int) -> No
         return tf.ensure_shape(view(image, tf.zeros([2], tf.int32))[0], shape.shape)
 
     def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        sized = tf.reduce_all(tf.shape(images)[1:3] == image_size)
+        # Resampling leaves images of that size as they are, but goes through them one by one.
         images = tf.cond(
-            sized,
+            tf.reduce_all(tf.shape(images)[1:3] == image_size),
             lambda: images,
             lambda: tf.map_fn(prepare, images, fn_output_signature=shape),
         )

@@ -81,7 +81,7 @@ def test_seeds_and_splits_share_no_scene():
 def test_content_is_pinned():
     # Data sets are named by their arguments alone, so what the arguments mean must not drift.
     text = "\n".join("|".join(scene.captions) for scene in scenes.generate(64, seed=1))
-    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "bf9cdd14cdb7c0a6"
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "f0d069168e951f3e"
 
 
 def test_images_of_one_content_vary(thousands):
@@ -103,7 +103,6 @@ def test_captions_name_what_is_seen(thousands):
             assert scene.object in words
             assert attributes & set(words)
             assert not set(words) & (EVERY_ATTRIBUTE - attributes)
-            assert not {a for a, b in itertools.pairwise(words) if a == "a" and b[0] in "aeiou"}
             for article, word in itertools.pairwise(words):
                 assert article not in ("a", "an") or (article == "an") == (word[0] in "aeiou")
         with_place, without = scene.captions

@@ -222,3 +222,11 @@ def test_evaluation_is_the_centre_as_pillow_resamples_it(shape):
     assert received.shape == (1, size, size, 3)
     np.testing.assert_allclose(received[0], np.asarray(pillow) / 255, atol=1.5 / 255)
     np.testing.assert_array_equal(received, views.Evaluation(size)(image, [4, 2]))
+
+
+def test_evaluation_leaves_an_image_of_its_size_as_it_is():
+    image = _picture(28, 28)
+    np.testing.assert_array_equal(views.Evaluation(28)(image)[0], image / np.float32(255))
+    floating = image / np.float32(255)
+    np.testing.assert_array_equal(views.Evaluation(28)(floating)[0], floating)
+    assert np.abs(views.Evaluation(28)(_picture(28, 29))[0] - floating).max() > 0.05

@@ -58,6 +58,28 @@ def test_an_encoder_that_knows_beats_one_that_does_not(data_dir):
     assert json.loads(json.dumps(results, allow_nan=False)) == results
 
 
+def test_with_a_projector_the_kl_alone_is_of_what_it_gives(data_dir):
+    def with_doubt(batch) -> np.ndarray:
+        return np.concatenate([mean_color(batch), np.full((len(batch), 1), 9.0)], axis=1)
+
+    projector = keras.Sequential([keras.Input([4]), keras.layers.Dense(3, use_bias=False)])
+    projector.set_weights([np.eye(4, 3)])
+    plain, projected, known = (
+        evaluation.evaluate(encoder, data_dir, image_size=16, **arguments)
+        for encoder, arguments in (
+            (with_doubt, {}),
+            (with_doubt, {"projector": projector, "baseline": with_doubt}),
+            (mean_color, {}),
+        )
+    )
+    assert projected["trained"]["kl"] == pytest.approx(known["trained"]["kl"], rel=1e-4)
+    assert projected["trained"]["kl"] < projected["untrained"]["kl"]
+    assert projected["trained"] | {"kl": 0} == plain["trained"] | {"kl": 0}
+    assert plain["meta"]["kl_of"] == "embedding" and projected["meta"]["kl_of"] == "projection"
+    assert "KL of the projection" in evaluation.table(projected)
+    assert "KL of the embedding" in evaluation.markdown(plain)
+
+
 def test_batch_size_changes_no_figure(data_dir):
     encoder = small_encoder()
     results = [

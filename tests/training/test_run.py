@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from xsample_tf import data, text
 from xsample_tf.errors import InputError
-from xsample_tf.training import Options, load_encoder, train
+from xsample_tf.training import Options, load_encoder, run, train
 
 IMAGES = 64
 
@@ -65,10 +65,15 @@ def test_a_run_trains_evaluates_and_exports(options, whole):
     results, lines = whole
     assert results["trained"].keys() == results["untrained"].keys()
     metrics = read_metrics(options.run_dir)
-    # Intervals end every 3 steps and with each epoch of 4; the evaluation after epoch 1 is between.
-    assert [line["step"] for line in metrics] == [3, 4, 4, 6, 8]
-    assert [line["step"] for line in metrics if "evaluation" in line] == [4]
+    # Intervals end every 3 steps and with each epoch of 4; the evaluation after epoch 1 is between,
+    # and that of the untrained encoder comes first.
+    assert [line["step"] for line in metrics] == [0, 3, 4, 4, 6, 8]
+    assert [line["step"] for line in metrics if "evaluation" in line] == [0, 4]
     assert all(line["kl"] > 0 for line in metrics if "kl" in line)
+    # The KL is the loss's own: of the projection, with the temperatures trained with.
+    meta = results["meta"]
+    assert meta["kl_of"] == "projection"
+    assert f"temperature {meta['target_temperature']:g} leaves" in "\n".join(lines)
     written = json.loads(open(f"{options.run_dir}/results.json", encoding="utf-8").read())
     assert written == json.loads(json.dumps(results))
     saved = tf.saved_model.load(f"{options.run_dir}/export/saved_model")
@@ -88,20 +93,24 @@ def test_the_same_command_on_a_finished_run_trains_no_further(options, whole):
     assert read_metrics(options.run_dir) == before
 
 
-def test_an_interrupted_run_continues_to_the_same_result(options, whole, tmp_path):
+@pytest.mark.parametrize(("stop", "checkpoint"), [(3, None), (6, 4)])
+def test_an_interrupted_run_continues_to_the_same_result(
+    options, whole, tmp_path, stop, checkpoint
+):
     interrupted = dataclasses.replace(options, run_dir=str(tmp_path / "interrupted"))
 
-    def stop_at_step_6(line):
-        if "step 6/8" in line:
+    def stop_there(line):
+        if f"step {stop}/8" in line:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(interrupted, log=stop_at_step_6)
+        train(interrupted, log=stop_there)
     with open(f"{interrupted.run_dir}/metrics.jsonl", "a", encoding="utf-8") as file:
-        file.write('{"step": 6, "lo')  # What a killed process leaves.
+        file.write(f'{{"step": {stop}, "lo')  # What a killed process leaves.
     lines = []
     train(interrupted, log=lines.append)
-    assert any("continuing at step 4" in line for line in lines)
+    continued = [line.split()[3] for line in lines if line.startswith("continuing at step")]
+    assert continued == ([] if checkpoint is None else [str(checkpoint)])
     assert read_metrics(interrupted.run_dir) == read_metrics(options.run_dir)
     ours, _ = load_encoder(interrupted.run_dir)
     expected, _ = load_encoder(options.run_dir)
@@ -117,6 +126,18 @@ def test_a_kept_checkpoint_is_the_encoder_of_its_epoch(options, whole):
     np.testing.assert_array_equal(last.weights[0], newest.weights[0])
     with pytest.raises(InputError, match="did you mean 'epoch-000"):
         load_encoder(options.run_dir, "epoch-0003")
+
+
+def test_a_run_with_a_source_prepares_its_data_first(options, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "_fit", lambda *arguments: 0)
+    monkeypatch.setattr(run, "_finish", lambda *arguments: {})
+    given = {"source": "scenes:count=40,size=32", "data_dir": (str(tmp_path / "data"),)}
+    train(
+        dataclasses.replace(options, run_dir=str(tmp_path / "run"), **given), log=lambda line: None
+    )
+    prepared = data.read_dataset(tmp_path / "data")
+    assert (prepared.records("train"), prepared.records("val")) == (40, 8)
+    assert prepared.encoder("lexical").mean is not None
 
 
 def test_settings_that_change_the_result_are_refused_unless_allowed(options, whole):
@@ -148,6 +169,20 @@ def test_a_run_that_cannot_work_ends_before_its_first_step(options, tmp_path, va
     fresh = {"run_dir": str(tmp_path / "run")} | values
     with pytest.raises(InputError, match=words):
         train(dataclasses.replace(options, **fresh), log=lambda line: None)
+
+
+def test_data_without_a_validation_split_is_refused_before_the_first_step(options, tmp_path):
+    data.prepare(
+        "scenes:count=16,size=32",
+        tmp_path / "data",
+        encoders=[text.load_encoder("lexical")],
+        options=data.SourceOptions(validation_fraction=0),
+        log=lambda line: None,
+    )
+    given = {"data_dir": (str(tmp_path / "data"),), "run_dir": str(tmp_path / "run")}
+    with pytest.raises(InputError, match="images in val/ of .*--validation_fraction"):
+        train(dataclasses.replace(options, **given), log=lambda line: None)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(options, tmp_path):

@@ -83,9 +83,10 @@ def resize_center(image: tf.Tensor, size: int, share: float) -> tf.Tensor:
     """Resamples the central square, `share` of the shorter side wide, to `[size, size, 3]`.
 
     The same pixels as resizing the shorter side to `size / share` and cutting out the centre,
-    without rounding that length.
+    without rounding that length. An image of that very size is taken whole and stays as it is.
     """
     sides = tf.cast(tf.shape(image)[:2], tf.float32)
+    share = tf.where(tf.reduce_all(sides == size), 1.0, share)
     scale = size / (share * tf.reduce_min(sides)) * tf.ones([2])
     return _resample(image, size, scale, (size - scale * sides) / 2)
 

@@ -78,14 +78,9 @@ def captions(
 
 
 def _thing(rng: np.random.Generator, name: str, colour: str, texture: str, scale: str) -> str:
-    """The object with at least one of its attributes."""
-    chance = rng.random(3)
-    adjectives = []
-    if SIZE_WORDS[scale] and chance[0] < 0.4:
-        adjectives.append(_choose(rng, SIZE_WORDS[scale]))
-    says_texture = texture != "plain" and chance[1] < 0.5
-    if chance[2] < 0.7 or not (adjectives or says_texture):
-        adjectives.append(colour)
-    if says_texture:
-        adjectives.append(texture)
-    return _with_article(" ".join([*adjectives, name]))
+    """The object with one of its attributes, or now and then two, so that none outweighs it."""
+    patterns = () if texture == "plain" else (texture,)
+    sayable = [words for words in (SIZE_WORDS[scale], (colour,), patterns) if words]
+    count = 2 if rng.random() < 0.2 else 1
+    chosen = sorted(rng.permutation(len(sayable))[:count])
+    return _with_article(" ".join([*(_choose(rng, sayable[i]) for i in chosen), name]))

@@ -19,7 +19,7 @@ COLOURS = {
 }
 TEXTURES = ("plain", "striped", "spotted", "checkered")
 # Half the object's extent before stretching, in units of half the image's side.
-SIZES = {"small": (0.47, 0.53), "medium": (0.56, 0.63), "large": (0.66, 0.74)}
+SIZES = {"small": (0.5, 0.56), "medium": (0.59, 0.66), "large": (0.69, 0.77)}
 
 _COARSE_CELLS, _FINE_CELLS = 4, 16
 # Number of places in the table of noise at which an image's noise may begin.

@@ -138,6 +138,8 @@ class AutoAugment(_RandomViews):
 class Evaluation:
     """One view without randomness: shorter side to size / 0.875, then the centre.
 
+    An image that has the view's size already stays as it is.
+
     Args:
         size: Side of the view in pixels.
 

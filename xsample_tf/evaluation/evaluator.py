@@ -10,7 +10,14 @@ import numpy as np
 from xsample_tf.data.records import Dataset, read_dataset
 from xsample_tf.errors import InputError, suggest
 from xsample_tf.evaluation import neighbours, unlabelled
-from xsample_tf.evaluation.features import Embed, Features, embedder, extract, image_shape
+from xsample_tf.evaluation.features import (
+    Embed,
+    Features,
+    embedder,
+    extract,
+    image_shape,
+    untrained,
+)
 from xsample_tf.evaluation.probes import fit_linear_probe
 
 PROBES = ("knn", "linear")
@@ -22,6 +29,7 @@ def evaluate(
     data_dir: str | os.PathLike,
     probes: Sequence[str] | None = None,
     baseline: keras.Model | Embed | None = None,
+    projector: keras.Model | None = None,
     batch_size: int = 256,
     image_size: int | None = None,
     embedding: str | None = None,
@@ -43,6 +51,9 @@ def evaluate(
         data_dir: A data directory.
         probes: Of "knn" and "linear"; None is both where there are labels.
         baseline: Evaluated alike, usually `untrained(encoder)`.
+        projector: What training put between the encoder and the loss, where it is at hand: the KL
+            is then of its output, which is what the loss compares, and of a fresh one's for the
+            baseline. None takes the KL of the embedding.
         batch_size: Images at a time; changes no figure.
         image_size: S; None takes the encoder's input.
         embedding: Which text encoder's caption vectors; None where there is one at most.
@@ -72,6 +83,9 @@ def evaluate(
     size = _image_size(encoder, image_size)
     encoders = {"trained": encoder} | ({} if baseline is None else {"untrained": baseline})
     embedders = {name: embedder(model) for name, model in encoders.items()}
+    projectors = {}
+    if projector is not None:
+        projectors = {"trained": projector, "untrained": untrained(projector, seed)}
     train, val = (
         extract(embedders, str(data_dir), split, size, batch_size, text, limit, log)
         for split in SPLITS
@@ -86,20 +100,27 @@ def evaluate(
         "unreadable": {split: wanted[split] - found[split] for split in found},
         "text_encoder": text,
         **{"image_size": size, "limit": limit, "seed": seed},
+        "kl_of": "projection" if projectors else "embedding",
         **{"temperature": temperature, "target_temperature": target_temperature},
     }
-    return _measure(list(encoders), train, val, dataset, chosen, meta)
+    compared = {
+        name: projectors[name].predict(features, batch_size=batch_size, verbose=0)
+        if projectors
+        else features
+        for name, features in val.embeddings.items()
+    }
+    return _measure(compared, train, val, dataset, chosen, meta)
 
 
 def _measure(
-    names: list[str],
+    compared: dict[str, np.ndarray],
     train: Features,
     val: Features,
     dataset: Dataset,
     probes: tuple[str, ...],
     meta: dict[str, Any],
 ) -> dict[str, Any]:
-    """All figures of encoders `names`, from the features of both splits."""
+    """All figures of each encoder, from the features of both splits; the KL is of `compared`."""
     classes = len(dataset.class_names or ())
     labelled = [(part.labels >= 0) & (part.labels < classes) for part in (train, val)]
     captioned = [_captioned(part) for part in (train, val)]
@@ -108,7 +129,7 @@ def _measure(
         for split, count in meta["unreadable"].items()
         if count
     }
-    if min(rows.sum() for rows in labelled) < 2:
+    if probes and min(rows.sum() for rows in labelled) < 2:
         left_out["probes"] = "fewer than 2 labelled images in a split"
         probes = ()
     if min(rows.sum() for rows in captioned) < 2:
@@ -123,7 +144,7 @@ def _measure(
     }
     results: dict[str, Any] = {}
     chance: dict[str, float | None] = {}
-    for name in names:
+    for name in compared:
         search = _Search(train.embeddings[name], val.embeddings[name])
         scores: dict[str, float | None] = {}
         if probes:
@@ -133,8 +154,14 @@ def _measure(
         if "measures of captions" not in left_out:
             captions = train.captions[captioned[0]], val.captions[captioned[1]]
             found, chance_of_captions = _caption_scores(search, captioned, captions, meta)
-            scores |= found
-            chance |= chance_of_captions
+            kl, uniform = unlabelled.graph_divergence(
+                compared[name][captioned[1]],
+                captions[1],
+                meta["temperature"],
+                meta["target_temperature"],
+            )
+            scores |= {"kl": kl, **found}
+            chance |= {"kl": uniform, **chance_of_captions}
         results[name] = scores | {"rankme": unlabelled.rankme(val.embeddings[name])}
     chance["rankme"] = None
     return results | {"chance": chance, "meta": meta}
@@ -200,11 +227,8 @@ def _caption_scores(
     captions: tuple[np.ndarray, np.ndarray],
     meta: dict[str, Any],
 ) -> tuple[dict[str, float | None], dict[str, float | None]]:
-    """Figures that need caption vectors, and their chance."""
+    """Figures of the embedding that need caption vectors, and their chance."""
     train, val = search.features(rows)
-    kl, uniform = unlabelled.graph_divergence(
-        val, captions[1], meta["temperature"], meta["target_temperature"]
-    )
     _, found = search.nearest(rows)
     cosine, random_cosine = unlabelled.caption_cosine(found, *captions)
     recall, distinct = unlabelled.caption_recall(
@@ -212,8 +236,8 @@ def _caption_scores(
     )
     # A ratio to nearly nothing says nothing; centred vectors have such a mean.
     ratio = cosine / random_cosine if random_cosine > 0.01 else None
-    scores = {"kl": kl, "caption_cosine": cosine, "caption_cosine_ratio": ratio}
-    chance = {"kl": uniform, "caption_cosine": random_cosine}
+    scores = {"caption_cosine": cosine, "caption_cosine_ratio": ratio}
+    chance = {"caption_cosine": random_cosine}
     chance["caption_cosine_ratio"] = None if ratio is None else 1.0
     for k, value in recall.items():
         scores[f"recall_at_{k}"] = value

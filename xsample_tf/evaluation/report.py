@@ -8,7 +8,7 @@ _MEASURES = {
     "knn_top5": ("kNN top-5 accuracy", "{:.1%}"),
     "linear_top1": ("linear probe top-1 accuracy", "{:.1%}"),
     "linear_top5": ("linear probe top-5 accuracy", "{:.1%}"),
-    "kl": ("KL to the caption graph, nats (lower is better)", "{:.3f}"),
+    "kl": ("KL of the {kl_of} to the caption graph, nats (lower is better)", "{:.3f}"),
     "caption_cosine": ("caption cosine of nearest images", "{:.3f}"),
     "caption_cosine_ratio": ("  over that of random pairs", "{:.2f}"),
     "recall_at_1": ("image to caption recall@1", "{:.1%}"),
@@ -53,7 +53,8 @@ def markdown(results: dict[str, Any]) -> str:
         "",
         f"Data: `{meta['data_dir']}`, {meta['images']['train']:,} training and "
         f"{meta['images']['val']:,} evaluated images at {meta['image_size']} pixels; caption "
-        f"vectors: {meta['text_encoder'] or 'none'}; seed {meta['seed']}.",
+        f"vectors: {meta['text_encoder'] or 'none'}; temperatures of the KL: "
+        f"{meta['temperature']:g} and {meta['target_temperature']:g}; seed {meta['seed']}.",
         "",
         "| " + " | ".join(head) + " |",
         "|---|" + "---:|" * (len(head) - 1),
@@ -86,7 +87,7 @@ def _cells(results: dict[str, Any]) -> list[list[str]]:
     for measure, (name, _) in _MEASURES.items():
         if results["trained"].get(measure) is not None:
             figures = [_figure(measure, results[column].get(measure)) for column in columns]
-            rows.append([name, *figures])
+            rows.append([name.format_map(results["meta"]), *figures])
     return rows
 
 

@@ -125,9 +125,12 @@ class Intervals(keras.callbacks.Callback):
 
 
 def _drop_lines_after(path: pathlib.Path, step: int) -> None:
-    """A run that died after its last checkpoint repeats steps: their lines are written again."""
+    """A run that died after its last checkpoint repeats steps: their lines are written again.
+
+    One that begins at step 0 writes all of them, that of the evaluation before it included.
+    """
     if path.exists():
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines() if step else []
         kept = []
         for line in lines:
             try:

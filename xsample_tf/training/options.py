@@ -104,7 +104,9 @@ class Options:
         0, "Also keep every so many epochs' checkpoint; 0: none.", False
     )
     evaluate_every_epochs: int = _option(
-        0, "Evaluate on a part of the data every so many epochs; 0: at the end only.", False
+        0,
+        "Evaluate on a part of the data at first and every so many epochs; 0: at the end only.",
+        False,
     )
     evaluate_limit: int = _option(
         5000, "Images of each split in an evaluation during training.", False

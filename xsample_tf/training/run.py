@@ -1,6 +1,7 @@
 """A training run from its options: data, model, fit, evaluation, export."""
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -11,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from xsample_tf import data, evaluation, text
+from xsample_tf import data, evaluation, models, text
 from xsample_tf.errors import InputError
 from xsample_tf.export import export
 from xsample_tf.training import assemble
@@ -19,6 +20,9 @@ from xsample_tf.training.callbacks import Intervals
 from xsample_tf.training.options import Options
 from xsample_tf.training.run_directory import RunDirectory
 from xsample_tf.version import __version__
+
+# Of what a run prepares itself: small data, whose figures need some hundreds of images.
+_VALIDATION_FRACTION = 0.2
 
 
 def train(options: Options, log: Callable[[str], None] = print) -> dict[str, Any]:
@@ -66,8 +70,9 @@ def train(options: Options, log: Callable[[str], None] = print) -> dict[str, Any
             f"XLA {'on' if compiled else 'off'}: {why}"
         )
         log(assemble.describe_target(summary, options))
-        step = _fit(model, directory, options, total_steps, steps_per_epoch, log)
-        return _finish(model, directory, options, dataset, step, log)
+        evaluate = _evaluation(model, options, temperature)
+        step = _fit(model, directory, options, total_steps, steps_per_epoch, evaluate, log)
+        return _finish(model, directory, options, dataset, step, evaluate, log)
 
 
 def _dataset(options: Options, log: Callable[[str], None]) -> data.Dataset:
@@ -77,8 +82,19 @@ def _dataset(options: Options, log: Callable[[str], None]) -> data.Dataset:
     first = options.data_dir[0]
     if options.source and not os.path.exists(os.path.join(first, "dataset.json")):
         log(f"preparing {first} from {options.source}")
-        data.prepare(options.source, first, encoders=[text.load_encoder(options.text_encoder)])
-    return data.read_dataset(first)
+        data.prepare(
+            options.source,
+            first,
+            encoders=[text.load_encoder(options.text_encoder)],
+            options=data.SourceOptions(validation_fraction=_VALIDATION_FRACTION),
+        )
+    dataset = data.read_dataset(first)
+    if not dataset.splits.get("val"):
+        raise InputError(
+            f"data_dir: expected images in val/ of {first} to evaluate on, received none; prepare "
+            "it with a larger --validation_fraction, or with --validation_source"
+        )
+    return dataset
 
 
 @contextlib.contextmanager
@@ -93,11 +109,12 @@ def _precision(policy: str) -> Iterator[str]:
 
 
 def _fit(
-    model: keras.Model,
+    model: models.XSampleModel,
     directory: RunDirectory,
     options: Options,
     total_steps: int,
     steps_per_epoch: int,
+    evaluate: Callable[..., dict[str, Any]],
     log: Callable[[str], None],
 ) -> int:
     """Trains from the newest checkpoint to the last step, and returns that step."""
@@ -108,11 +125,17 @@ def _fit(
     if first >= total_steps:
         return first
 
+    def evaluate_now(step: int) -> None:
+        scores = evaluate(limit=options.evaluate_limit, log=log)
+        log(evaluation.summary(scores, step))
+        with (directory.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, "evaluation": scores["trained"]}) + "\n")
+
     def at_interval_end(step: int) -> None:
         epoch, rest = divmod(step, steps_per_epoch)
         last = step == total_steps
         if rest == 0 and _due(epoch, options.evaluate_every_epochs) and not last:
-            _evaluate_now(model, directory, options, step, log)
+            evaluate_now(step)
         if last or step // options.checkpoint_every_steps > saved[0] // (
             options.checkpoint_every_steps
         ):
@@ -144,6 +167,8 @@ def _fit(
         at_interval_end,
         log,
     )
+    if first == 0 and options.evaluate_every_epochs:
+        evaluate_now(0)  # The untrained encoder, for the eye to compare the later ones with.
     try:
         # One Keras epoch for what is left: epochs are a matter of the global step here, so that a
         # run can continue in the middle of one.
@@ -168,49 +193,37 @@ def _due(epoch: int, every: int) -> bool:
     return every > 0 and epoch > 0 and epoch % every == 0
 
 
-def _evaluate_now(
-    model: keras.Model,
-    directory: RunDirectory,
-    options: Options,
-    step: int,
-    log: Callable[[str], None],
-) -> None:
-    """Evaluates on a part of the data in the midst of training."""
-    scores = evaluation.evaluate(
-        model.encoder, options.data_dir[0], **_evaluation_arguments(options, log)
+def _evaluation(
+    model: models.XSampleModel, options: Options, target_temperature: float
+) -> Callable[..., dict[str, Any]]:
+    """`evaluation.evaluate` of this run: the encoder compiled once, the KL as the loss has it."""
+    # The other graphs' is 0, which says nothing about captions.
+    of_captions = options.graph in ("cosine", "class")
+    return functools.partial(
+        evaluation.evaluate,
+        evaluation.embedder(model.encoder),
+        options.data_dir[0],
+        projector=model.projector,
+        image_size=options.image_size,
+        embedding=options.embedding or None,
+        seed=options.seed,
+        temperature=options.temperature,
+        **({"target_temperature": target_temperature} if of_captions else {}),
     )
-    log(evaluation.summary(scores, step))
-    with (directory.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"step": step, "evaluation": scores["trained"]}) + "\n")
-
-
-def _evaluation_arguments(options: Options, log: Callable[[str], None]) -> dict[str, Any]:
-    return {
-        "image_size": options.image_size,
-        "embedding": options.embedding or None,
-        "limit": options.evaluate_limit,
-        "temperature": options.temperature,
-        "seed": options.seed,
-    }
 
 
 def _finish(
-    model: keras.Model,
+    model: models.XSampleModel,
     directory: RunDirectory,
     options: Options,
     dataset: data.Dataset,
     step: int,
+    evaluate: Callable[..., dict[str, Any]],
     log: Callable[[str], None],
 ) -> dict[str, Any]:
     """Evaluates the encoder beside the untrained one, and exports it."""
     start = time.perf_counter()
-    arguments = {**_evaluation_arguments(options, log), "limit": None}
-    results = evaluation.evaluate(
-        model.encoder,
-        options.data_dir[0],
-        baseline=evaluation.untrained(model.encoder, options.seed),
-        **arguments,
-    )
+    results = evaluate(baseline=evaluation.untrained(model.encoder, options.seed), log=log)
     directory.write_json("results.json", results)
     log(evaluation.table(results))
     log(f"evaluated in {time.perf_counter() - start:.0f} s")
