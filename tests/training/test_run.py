@@ -191,3 +191,28 @@ def test_a_loss_that_is_not_finite_stops_the_run(options, tmp_path):
     )
     with pytest.raises(InputError, match="not finite between steps"):
         train(wild, log=lambda line: None)
+
+
+def test_a_run_on_four_replicas_is_the_run_on_one(options, whole, tmp_path):
+    lines = []
+    changed = dataclasses.replace(options, run_dir=str(tmp_path / "run"), strategy="mirrored")
+    train(changed, log=lines.append)
+    assert any("4 replicas" in line for line in lines)
+    for ours, expected in zip(
+        read_metrics(tmp_path / "run"), read_metrics(options.run_dir), strict=True
+    ):
+        # Rounding grows with every step of a deep network.
+        if "loss" in expected:
+            assert ours["loss"] == pytest.approx(expected["loss"], rel=0.02), ours["step"]
+            assert ours["target_entropy"] == pytest.approx(expected["target_entropy"], rel=1e-4)
+
+
+def test_devices_that_do_not_fit_are_named(options, tmp_path):
+    changed = {"run_dir": str(tmp_path / "run"), "strategy": "mirrored"}
+    with pytest.raises(InputError, match="multiple of the 4 replicas, received 18"):
+        train(dataclasses.replace(options, **changed, batch_size=18))
+    with pytest.raises(InputError, match="xla: expected auto or off on 4 replicas"):
+        train(dataclasses.replace(options, **changed, xla="on"))
+    with pytest.raises(InputError, match="strategy.*did you mean 'mirrored'"):
+        dataclasses.replace(options, strategy="miror")
+    assert not (tmp_path / "run").exists()

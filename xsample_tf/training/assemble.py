@@ -47,16 +47,24 @@ def make_graph(options: Options, dataset: data.Dataset) -> graphs.SimilarityGrap
 
 
 def make_model(options: Options) -> models.XSampleModel:
-    """Encoder and projector with fresh weights that depend on the seed alone."""
+    """Encoder and projector with fresh weights that depend on the seed alone.
+
+    Batch norm is synchronised where the strategy in force has several replicas.
+    """
     keras.utils.set_random_seed(options.seed)
+    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
     encoder = models.backbone(
-        options.backbone, image_size=options.image_size, small_images=options.small_images
+        options.backbone,
+        image_size=options.image_size,
+        small_images=options.small_images,
+        synchronized_batch_norm=several,
     )
     projector = models.projector(
         encoder.output_shape[-1],
         options.projector_hidden,
         options.projector_dim,
         options.projector_layers,
+        synchronized_batch_norm=several,
     )
     return models.XSampleModel(encoder, projector)
 
@@ -116,8 +124,19 @@ def precision_policy(options: Options) -> str:
     return "mixed_bfloat16" if capable else "float32"
 
 
-def compile_step(options: Options) -> tuple[bool, str]:
-    """Whether the step is compiled by XLA, and why."""
+def compile_step(options: Options, replicas: int) -> tuple[bool, str]:
+    """Whether the step is compiled by XLA, and why.
+
+    Raises:
+        InputError: It is asked for on several replicas.
+    """
+    if replicas > 1:
+        if options.xla == "on":
+            raise InputError(
+                f"xla: expected auto or off on {replicas} replicas, received on: a step with "
+                "collectives cannot be compiled whole; the tiled loss is compiled by itself"
+            )
+        return False, "a step with collectives cannot be compiled whole; the tiled loss is"
     if options.xla != "auto":
         return options.xla == "on", "as asked"
     if accelerated():

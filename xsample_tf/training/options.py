@@ -7,6 +7,7 @@ from typing import Any
 from xsample_tf.errors import InputError, suggest
 from xsample_tf.models import BACKBONES
 from xsample_tf.training.optimizers import OPTIMIZERS
+from xsample_tf.training.strategy import STRATEGIES
 
 GRAPHS = ("cosine", "class", "label", "instance")
 AUGMENTATIONS = ("simclr", "autoaugment")
@@ -19,6 +20,7 @@ CHOICES = {
     "learning_rate_scaling": ("none", "linear", "sqrt"),
     "precision": ("auto", "float32", "bfloat16"),
     "xla": ("auto", "on", "off"),
+    "strategy": STRATEGIES,
 }
 
 
@@ -92,6 +94,9 @@ class Options:
         "Let recent GPUs round the factors of float32 products (TF32); the tiled loss never does.",
     )
     xla: str = _option("auto", "Compile the step: auto is on where there is an accelerator.", False)
+    strategy: str = _option(
+        "auto", "auto is mirrored where there are several GPUs, else one_device.", False
+    )
     seed: int = _option(0, "Seed of weights, order and views.")
     # The run.
     run_dir: str = _option("", "Where the run lives; the same directory continues it.", False)

@@ -19,6 +19,7 @@ from xsample_tf.training import assemble
 from xsample_tf.training.callbacks import Intervals
 from xsample_tf.training.options import Options
 from xsample_tf.training.run_directory import RunDirectory
+from xsample_tf.training.strategy import make_strategy
 from xsample_tf.version import __version__
 
 # Of what a run prepares itself: small data, whose figures need some hundreds of images.
@@ -48,18 +49,28 @@ def train(options: Options, log: Callable[[str], None] = print) -> dict[str, Any
     steps_per_epoch = data.steps_per_epoch(options.data_dir, "train", options.batch_size)
     total_steps = assemble.length(options, steps_per_epoch)
     graph = assemble.make_graph(options, dataset)
-    optimizer, learning_rate = assemble.make_optimizer(options, total_steps, steps_per_epoch)
+    strategy = make_strategy(options.strategy)
+    replicas = strategy.num_replicas_in_sync
+    if options.batch_size % replicas:
+        raise InputError(
+            f"batch_size: expected a multiple of the {replicas} replicas, received "
+            f"{options.batch_size}"
+        )
+    compiled, why = assemble.compile_step(options, replicas)
     directory = RunDirectory(options, log)
-    compiled, why = assemble.compile_step(options)
     tf.config.experimental.enable_tensor_float_32_execution(options.tf32)
 
     with _precision(assemble.precision_policy(options)) as policy:
-        model = assemble.make_model(options)
         temperature, summary = assemble.choose_target_temperature(options, graph, dataset)
-        model.compile(
-            optimizer, assemble.make_loss(options, graph, temperature), jit_compile=compiled
-        )
-        optimizer.build(model.trainable_variables)
+        with strategy.scope():
+            model = assemble.make_model(options)
+            optimizer, learning_rate = assemble.make_optimizer(
+                options, total_steps, steps_per_epoch
+            )
+            model.compile(
+                optimizer, assemble.make_loss(options, graph, temperature), jit_compile=compiled
+            )
+            optimizer.build(model.trainable_variables)
         log(
             f"data: {', '.join(options.data_dir)}, {dataset.records('train')} images; "
             f"{assemble.describe_length(options, total_steps, steps_per_epoch)}"
@@ -67,6 +78,7 @@ def train(options: Options, log: Callable[[str], None] = print) -> dict[str, Any
         log(
             f"model: {options.backbone}, {model.count_params() / 1e6:.1f} M weights with its "
             f"projector; {options.optimizer}, peak learning rate {learning_rate:g}; {policy}; "
+            f"{replicas} replica{'s' if replicas > 1 else ''}; "
             f"XLA {'on' if compiled else 'off'}: {why}"
         )
         log(assemble.describe_target(summary, options))
