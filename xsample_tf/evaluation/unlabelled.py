@@ -41,13 +41,14 @@ def graph_divergence(
     count = len(features)
     batch = min(batch, count)
     divergence, uniform = np.empty(count), np.empty(count)
+    graph = graphs.CosineGraph()
     for first in range(0, count, batch):
         start = min(first, count - batch)
         part = slice(start, start + batch)
         loss, statistics = losses.contrastive_rows(
             np.asarray(features[part, None], np.float32),
             np.asarray(captions[part], np.float32),
-            graphs.CosineGraph(),
+            graph,
             temperature,
             target_temperature,
         )
