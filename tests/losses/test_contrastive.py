@@ -180,6 +180,21 @@ def test_input_that_does_not_fit_is_named(shape, side, graph, words):
         contrastive_rows(tf.ones(shape), side, graph)
 
 
+def test_a_form_that_does_not_exist_is_named():
+    with pytest.raises(InputError, match="did you mean 'tiled'"):
+        contrastive_rows(tf.ones([4, 2, 8]), None, graphs.InstanceGraph(), implementation="tile")
+
+
+def test_a_variable_learns_the_temperature():
+    z = tf.constant(np.random.default_rng(7).normal(size=(4, 2, 8)), tf.float32)
+    for kind in (tf.Variable, keras.Variable):
+        tau = kind(0.1)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(contrastive_rows(z, None, graphs.InstanceGraph(), tau)[0])
+        value = getattr(tau, "value", tau)
+        assert float(tape.gradient(loss, value if kind is keras.Variable else tau)) != 0
+
+
 @pytest.mark.parametrize(
     "table, words",
     [

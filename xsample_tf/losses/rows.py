@@ -1,6 +1,7 @@
 """The core of the losses: each image's loss and statistics, for any graph, size and replica."""
 
 import math
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -154,7 +155,8 @@ def _rows(
     dtype = tf.float64 if embeddings.dtype == tf.float64 else tf.float32
     embeddings = tf.cast(embeddings, dtype)
     side = _side_information(embeddings, side, graph)
-    known = not tf.is_tensor(temperature)
+    check_implementation(implementation, tile_size)
+    known = isinstance(temperature, numbers.Real)
     if known:
         check_temperature(temperature)
     problem = Problem(
@@ -168,7 +170,11 @@ def _rows(
         symmetric=replicas.count() == 1,
     )
     # By way of float32, 0.1 would lose eight digits in float64.
-    temperature = tf.constant(temperature, dtype) if known else tf.cast(temperature, dtype)
+    temperature = (
+        tf.constant(temperature, dtype)
+        if known
+        else tf.cast(tf.convert_to_tensor(temperature), dtype)
+    )
     views, prepared = _unit(embeddings), graph.prepare(side)
     form = tiled_rows if _tiles_wanted(implementation, embeddings) else _dense
     loss, statistics = form(problem, views, prepared, temperature)
