@@ -14,6 +14,9 @@ class InputError(ValueError):
         >>> raise InputError("batch_size: expected at least 2 images, received 1")
     """
 
+    # Else AutoGraph would wrap it into an error of its own, of many lines.
+    ag_pass_through = True
+
 
 def suggest(name: str, choices: Iterable[str]) -> str:
     """Returns the nearest of `choices` to `name`, phrased to end an error message.

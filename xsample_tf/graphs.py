@@ -5,7 +5,7 @@ which graph is used decides the objective: captions give X-CLR, labels give SupC
 itself gives SimCLR.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -16,14 +16,6 @@ from xsample_tf.errors import InputError
 
 # Keras casts `y_true` to float32, which holds whole numbers exactly below this only.
 LABEL_LIMIT = 2**24
-
-
-# From vectors [R, T] and [C, T] to their inner products [R, C].
-InnerProducts = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-
-
-def _inner_products(rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
-    return tf.matmul(rows, columns, transpose_b=True)
 
 
 class SimilarityGraph:
@@ -37,10 +29,13 @@ class SimilarityGraph:
             place in the global batch, which the loss supplies.
         target_temperature: The graph's own temperature of the target softmax; 0 is its limit,
             uniform over the most similar candidates.
+        inner_product: Whether `compare` is the inner product of prepared vectors; the loss then
+            uses products of full precision, which GPUs otherwise round.
     """
 
-    features: str
-    target_temperature: float
+    features: str = "embedding"
+    target_temperature: float = 0.1
+    inner_product: bool = False
 
     def similarity(self, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
         """Returns similarities float32 `[R, C]` of side information `[R, ...]` and `[C, ...]`.
@@ -54,20 +49,8 @@ class SimilarityGraph:
         """Returns what `compare` takes, `[B, ...]`: whatever can be done once an image."""
         return side
 
-    def compare(
-        self,
-        rows: tf.Tensor,
-        columns: tf.Tensor,
-        inner_products: InnerProducts = _inner_products,
-    ) -> tf.Tensor:
-        """Returns similarities `[R, C]` of prepared side information `[R, ...]` and `[C, ...]`.
-
-        Args:
-            rows: What `prepare` returned for some images.
-            columns: The same for others.
-            inner_products: What to use for `rows @ columns.T`; the loss gives one of full precision
-                on any device.
-        """
+    def compare(self, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+        """Returns similarities `[R, C]` of prepared side information `[R, ...]` and `[C, ...]`."""
         raise NotImplementedError(f"abstract: {type(self).__name__} must implement compare")
 
     def valid(self, prepared: tf.Tensor) -> tf.Tensor:
@@ -105,8 +88,7 @@ class CosineGraph(SimilarityGraph):
         >>> CosineGraph().similarity(vectors, vectors)  # 0 between the first two, 0.71 to the third
     """
 
-    features = "embedding"
-    target_temperature = 0.1
+    inner_product = True
 
     def __init__(self, center: Any = None):
         self.center = None if center is None else np.asarray(center, np.float64)
@@ -118,14 +100,9 @@ class CosineGraph(SimilarityGraph):
                 f"{self.center.shape}"
             )
 
-    def compare(
-        self,
-        rows: tf.Tensor,
-        columns: tf.Tensor,
-        inner_products: InnerProducts = _inner_products,
-    ) -> tf.Tensor:
+    def compare(self, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
         """Returns cosines `[R, C]` of unit vectors `[R, T]` and `[C, T]`."""
-        return inner_products(rows, columns)
+        return tf.matmul(rows, columns, transpose_b=True)
 
     def prepare(self, side: tf.Tensor) -> tf.Tensor:
         """Returns unit vectors `[B, T]`, zero where there is no caption."""
@@ -176,12 +153,7 @@ class LabelGraph(SimilarityGraph):
     target_temperature = 0.0
     _limit = LABEL_LIMIT
 
-    def compare(
-        self,
-        rows: tf.Tensor,
-        columns: tf.Tensor,
-        inner_products: InnerProducts = _inner_products,
-    ) -> tf.Tensor:
+    def compare(self, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
         """Returns 1 where labels `[R]` and `[C]` agree, else 0: `[R, C]`."""
         return tf.cast(rows[:, tf.newaxis] == columns[tf.newaxis, :], tf.float32)
 
@@ -263,12 +235,7 @@ class ClassGraph(LabelGraph):
         table = CosineGraph(center).similarity(vectors, vectors).numpy()
         return cls(np.clip((table + table.T) / 2, -1, 1))
 
-    def compare(
-        self,
-        rows: tf.Tensor,
-        columns: tf.Tensor,
-        inner_products: InnerProducts = _inner_products,
-    ) -> tf.Tensor:
+    def compare(self, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
         """Returns the table's entries `[R, C]` for labels `[R]` and `[C]`."""
         table = tf.constant(self.table, tf.float32)
         return tf.gather(tf.gather(table, tf.maximum(rows, 0)), tf.maximum(columns, 0), axis=1)
@@ -288,11 +255,6 @@ class InstanceGraph(SimilarityGraph):
     features = "index"
     target_temperature = 0.0
 
-    def compare(
-        self,
-        rows: tf.Tensor,
-        columns: tf.Tensor,
-        inner_products: InnerProducts = _inner_products,
-    ) -> tf.Tensor:
+    def compare(self, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
         """Returns 1 where indices `[R]` and `[C]` agree, else 0: `[R, C]`."""
         return tf.cast(rows[:, tf.newaxis] == columns[tf.newaxis, :], tf.float32)

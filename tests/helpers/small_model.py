@@ -28,7 +28,7 @@ def small_model(dtype="float32", optimizer=None, **arguments):
         projector = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4)])
         model = XSampleModel(synchronize_batch_norm(encoder), projector)
         loss = XSampleContrastiveLoss(implementation="tiled", tile_size=3, dtype=dtype)
-        model.compile(optimizer or keras.optimizers.SGD(0.1), loss, **arguments)
+        model.compile(optimizer or keras.optimizers.SGD(0.1, momentum=0.9), loss, **arguments)
     finally:
         keras.config.set_floatx("float32")
         keras.config.set_dtype_policy("float32")

@@ -146,6 +146,8 @@ def test_serialises_with_keras():
     "arguments, words",
     [
         ({"temperature": 0.0}, "temperature"),
+        ({"temperature": "0.1"}, "temperature: expected a number"),
+        ({"target_temperature": "auto:0.5"}, "target_temperature: expected"),
         ({"temperature": float("nan")}, "temperature"),
         ({"target_temperature": -0.1}, "target_temperature"),
         ({"implementation": "dens"}, "did you mean 'dense'"),
@@ -163,6 +165,7 @@ def test_bad_arguments_are_named(arguments, words):
     [
         ((4, 8), np.ones((4, 3)), graphs.CosineGraph(), r"\[B, V, D\]"),
         ((1, 2, 8), np.ones((1, 3)), graphs.CosineGraph(), "at least 2 images"),
+        ((0, 2, 8), np.ones((0, 3)), graphs.CosineGraph(), "at least 2 images"),
         ((4, 2, 8), np.ones((3, 3)), graphs.CosineGraph(), "one row for each of 4"),
         ((4, 2, 8), np.full((4, 3), np.nan), graphs.CosineGraph(), "NaN"),
         ((4, 2, 8), np.ones(4), graphs.CosineGraph(), "caption vectors"),
@@ -178,6 +181,33 @@ def test_bad_arguments_are_named(arguments, words):
 def test_input_that_does_not_fit_is_named(shape, side, graph, words):
     with pytest.raises(InputError, match=words):
         contrastive_rows(tf.ones(shape), side, graph)
+
+
+class AgeGraph(graphs.SimilarityGraph):
+    """The example of the guide."""
+
+    features = "age"
+
+    def compare(self, rows, columns):
+        return tf.exp(-tf.abs(rows[:, None] - columns[None, :]) / 10)
+
+
+@pytest.mark.parametrize("implementation", ["dense", "tiled"])
+def test_a_graph_of_ones_own(implementation):
+    random = np.random.default_rng(8)
+    z, ages = random.normal(size=(6, 2, 4)), random.uniform(20, 60, size=6)
+    similarity = np.exp(-np.abs(ages[:, None] - ages[None, :]) / 10)
+    expected = reference.loss(z, similarity, 0.1, 0.1)
+    ours = evaluate(z, ages, AgeGraph(), implementation=implementation)
+    assert_agrees(ours, expected, 1e-9, 0.1)
+
+
+def test_targets_may_be_left_out_where_the_graph_needs_none():
+    z = tf.constant(np.random.default_rng(9).normal(size=(4, 2, 8)), tf.float32)
+    loss = XSampleContrastiveLoss(graphs.InstanceGraph())
+    assert float(loss(None, z)) == float(loss(tf.zeros([4]), z))
+    with pytest.raises(InputError, match="'embedding'.*received None"):
+        XSampleContrastiveLoss()(None, z)
 
 
 def test_a_form_that_does_not_exist_is_named():

@@ -8,6 +8,8 @@ from small_model import batches, small_model
 from strategies import mirrored
 from workers import run_two_workers
 
+from xsample_tf.errors import InputError
+from xsample_tf.models import backbone, projector
 from xsample_tf.models.replicated import ReplicatedModel
 
 
@@ -56,6 +58,24 @@ def test_two_workers_take_the_same_steps(on_one_device):
             np.testing.assert_allclose(result["history"][name], values, rtol=1e-4, err_msg=name)
         for name, value in expected_scores.items():
             np.testing.assert_allclose(result["scores"][name], value, rtol=1e-4, err_msg=name)
+
+
+def test_a_batch_that_cannot_be_shared_is_named():
+    strategy = mirrored(2)
+    with strategy.scope():
+        model = small_model()
+    with pytest.raises(InputError, match="shares of 3, 4"):
+        model.fit(batches(7).unbatch().batch(7, drop_remainder=True), verbose=0)
+
+
+def test_batch_norm_is_synchronised_where_there_are_replicas():
+    with mirrored(2).scope():
+        parts = backbone("resnet18"), projector(512)
+    alone = backbone("resnet18"), projector(512)
+    for models, expected in ((parts, True), (alone, False)):
+        for model in models:
+            norms = [x for x in model._flatten_layers() if hasattr(x, "synchronized")]
+            assert norms and all(norm.synchronized == expected for norm in norms)
 
 
 def test_what_is_overridden_is_still_there_in_keras():

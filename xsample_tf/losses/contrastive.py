@@ -39,6 +39,17 @@ class _GraphLoss(keras.losses.Loss):
         self.implementation = implementation
         self.tile_size = tile_size
 
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> tf.Tensor:
+        """Returns the reduced loss; y_true may be None where the graph needs nothing."""
+        if y_true is None and self.graph.features == "index":
+            y_true = tf.zeros(tf.shape(y_pred)[:1])
+        elif y_true is None:
+            raise InputError(
+                f"{type(self.graph).__name__}: expected {self.graph.features!r} [B, ...] as "
+                "y_true, received None"
+            )
+        return super().__call__(y_true, y_pred, sample_weight)
+
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """Returns the loss `[B]` of embeddings `[B, V, D]` and side information `[B, ...]`."""
         if self.reduction == "mean_with_sample_weight" and replicas.count() > 1:

@@ -274,17 +274,17 @@ def check_implementation(implementation: str, tile_size: int | None) -> None:
 
 def check_temperature(temperature: float) -> None:
     """Raises `InputError` unless tau is a number above 0."""
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise InputError(f"temperature: expected a number above 0, received {temperature}")
+    if not (isinstance(temperature, numbers.Real) and 0 < temperature < math.inf):
+        raise InputError(f"temperature: expected a number above 0, received {temperature!r}")
 
 
 def target_temperature_of(target_temperature: float | None, graph: SimilarityGraph) -> float:
     """tau_s, the graph's own where it is None; `InputError` unless it is a number from 0."""
     if target_temperature is None:
         return graph.target_temperature
-    if not (math.isfinite(target_temperature) and target_temperature >= 0):
+    if not (isinstance(target_temperature, numbers.Real) and 0 <= target_temperature < math.inf):
         raise InputError(
-            f"target_temperature: expected 0 or a number above, received {target_temperature}"
+            f"target_temperature: expected 0 or a number above, received {target_temperature!r}"
         )
     return target_temperature
 
@@ -294,8 +294,10 @@ def _side_information(
 ) -> tf.Tensor:
     """Checks that shapes, and eagerly values, fit; supplies the index to graphs that need it."""
     images = embeddings.shape[0]
-    if images is not None and images * replicas.count() == 1:
-        raise InputError("expected a batch of at least 2 images, received 1: nothing to contrast")
+    if images is not None and images * replicas.count() < 2:
+        raise InputError(
+            f"expected a batch of at least 2 images, received {images}: nothing to contrast"
+        )
     if graph.features == "index":
         return replicas.places(images or tf.shape(embeddings)[0])
     if side is None:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 from tensorflow.compiler.xla import xla_data_pb2
 
+from xsample_tf.errors import InputError
 from xsample_tf.graphs import SimilarityGraph
 from xsample_tf.losses.dense import TIE
 
@@ -143,10 +144,16 @@ def cosines(rows: Block, columns: Block) -> tf.Tensor:
 
 def similarities(problem: Problem, rows: Block, columns: Block) -> tf.Tensor:
     """The graph's `[n, m]`, in the embeddings' dtype."""
-    graph = problem.graph.compare(
-        rows["side"], columns["side"], lambda left, right: product(left, right, (1, 1))
-    )
-    return tf.cast(graph, rows["views"].dtype)
+    dtype = rows["views"].dtype
+    if problem.graph.inner_product:
+        return tf.cast(product(rows["side"], columns["side"], (1, 1)), dtype)
+    similarity = problem.graph.compare(rows["side"], columns["side"])
+    if similarity.shape != (count(rows), count(columns)):
+        raise InputError(
+            f"{type(problem.graph).__name__}: expected `compare` to return "
+            f"[{count(rows)}, {count(columns)}], received {similarity.shape}"
+        )
+    return tf.cast(similarity, dtype)
 
 
 def candidates(problem: Problem, rows: Block, columns: Block) -> tf.Tensor:

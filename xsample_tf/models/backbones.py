@@ -8,6 +8,7 @@ import numbers
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from xsample_tf.errors import InputError, suggest
 
@@ -33,7 +34,7 @@ def backbone(
     name: str,
     image_size: int | None = None,
     small_images: bool = False,
-    synchronized_batch_norm: bool = False,
+    synchronized_batch_norm: bool | None = None,
     normalization: str | None = "imagenet",
 ) -> keras.Model:
     """Builds an encoder with fresh weights.
@@ -54,7 +55,8 @@ def backbone(
         small_images: A residual network's stem for images of about 32 pixels: a 3x3 convolution
             of stride 1 and no pooling (SimCLR, arXiv 2002.05709, appendix B.9), so that the last
             feature map is H/8 instead of H/32.
-        synchronized_batch_norm: Batch statistics of all replicas together.
+        synchronized_batch_norm: Batch statistics of all replicas together; None does so where the
+            strategy in force has several.
         normalization: "imagenet" subtracts ImageNet's mean and divides by its deviation inside the
             encoder; None feeds [0, 1] as it is.
 
@@ -76,7 +78,14 @@ def backbone(
         _check_transformer(name, image_size, small_images)
         return _vision_transformer(name, image_size, _normalization(normalization))
     encoder = _resnet(name, small_images, _normalization(normalization))
-    return synchronize_batch_norm(encoder) if synchronized_batch_norm else encoder
+    return synchronize_batch_norm(encoder) if wanted(synchronized_batch_norm) else encoder
+
+
+def wanted(synchronized_batch_norm: bool | None) -> bool:
+    """Whether batch norm is to be synchronised: as asked, else where there are replicas."""
+    if synchronized_batch_norm is None:
+        return tf.distribute.get_strategy().num_replicas_in_sync > 1
+    return synchronized_batch_norm
 
 
 def synchronize_batch_norm(model: keras.Layer) -> keras.Layer:

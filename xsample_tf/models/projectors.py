@@ -5,7 +5,7 @@ import numbers
 import keras
 
 from xsample_tf.errors import InputError
-from xsample_tf.models.backbones import synchronize_batch_norm
+from xsample_tf.models.backbones import synchronize_batch_norm, wanted
 
 
 def projector(
@@ -13,7 +13,7 @@ def projector(
     hidden_dim: int = 2048,
     output_dim: int = 128,
     layers: int = 2,
-    synchronized_batch_norm: bool = False,
+    synchronized_batch_norm: bool | None = None,
 ) -> keras.Model:
     """Builds a multi-layer perceptron `[B, input_dim]` to float32 `[B, output_dim]`.
 
@@ -26,7 +26,8 @@ def projector(
         hidden_dim: Width of the layers before the last.
         output_dim: Size of the vectors that the loss compares.
         layers: Number of dense layers, from 1.
-        synchronized_batch_norm: Batch statistics of all replicas together.
+        synchronized_batch_norm: Batch statistics of all replicas together; None does so where the
+            strategy in force has several.
 
     Raises:
         InputError: A size that is not a whole number from 1.
@@ -48,4 +49,4 @@ def projector(
         model.add(keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5))
         model.add(keras.layers.ReLU())
     model.add(keras.layers.Dense(output_dim, dtype="float32", name="projection"))
-    return synchronize_batch_norm(model) if synchronized_batch_norm else model
+    return synchronize_batch_norm(model) if wanted(synchronized_batch_norm) else model

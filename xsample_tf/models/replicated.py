@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from xsample_tf.errors import InputError
+
 
 class ReplicatedModel(keras.Model):
     """A model whose own steps `fit` and `evaluate` run on every replica of any strategy.
@@ -31,7 +33,8 @@ class ReplicatedModel(keras.Model):
 
     def make_train_function(self, force: bool = False) -> Callable:
         """Makes the function of an iterator that `fit` calls."""
-        self.optimizer.build(self.trainable_variables)
+        with self.distribute_strategy.scope():
+            self.optimizer.build(self.trainable_variables)
         if self.train_function is None or force:
             self.train_function = self._function(self.train_step)
         return self.train_function
@@ -63,6 +66,7 @@ class ReplicatedModel(keras.Model):
             # know the size of a replica's batch, which XLA and the loss's tiles need.
             start = time.perf_counter()
             batches = [next(iterator)]
+            _check_shares(strategy, batches[0])
             with contextlib.suppress(StopIteration):
                 while len(batches) < self.steps_per_execution:
                     batches.append(next(iterator))
@@ -72,3 +76,15 @@ class ReplicatedModel(keras.Model):
             return [one(data) for data in batches][-1]
 
         return function
+
+
+def _check_shares(strategy: tf.distribute.Strategy, batch: Any) -> None:
+    """Refuses a batch that the replicas of this process cannot share equally."""
+    values = strategy.experimental_local_results(tf.nest.flatten(batch)[0])
+    shares = {value.shape[0] for value in values}
+    if len(shares) > 1:
+        raise InputError(
+            f"batch: expected images that {strategy.num_replicas_in_sync} replicas share equally, "
+            f"received shares of {', '.join(map(str, sorted(shares)))}; choose a batch size that "
+            "they divide, and batch with drop_remainder=True"
+        )

@@ -52,19 +52,16 @@ def make_model(options: Options) -> models.XSampleModel:
     Batch norm is synchronised where the strategy in force has several replicas.
     """
     keras.utils.set_random_seed(options.seed)
-    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
     encoder = models.backbone(
         options.backbone,
         image_size=options.image_size,
         small_images=options.small_images,
-        synchronized_batch_norm=several,
     )
     projector = models.projector(
         encoder.output_shape[-1],
         options.projector_hidden,
         options.projector_dim,
         options.projector_layers,
-        synchronized_batch_norm=several,
     )
     return models.XSampleModel(encoder, projector)
 
