@@ -6,56 +6,24 @@
 The same command on a run's directory continues the run.
 """
 
-import dataclasses
 import datetime
 import pathlib
 
 import command_line
+import run_flags
 from absl import flags
 
-import xsample_tf
+from xsample_tf import training
 
-_DEFINE = {
-    bool: flags.DEFINE_bool,
-    float: flags.DEFINE_float,
-    int: flags.DEFINE_integer,
-    int | None: flags.DEFINE_integer,
-    str: flags.DEFINE_string,
-    str | float: flags.DEFINE_string,
-    tuple[str, ...]: flags.DEFINE_list,
-}
-_FIELDS = dataclasses.fields(xsample_tf.training.Options)
-for _field in _FIELDS:
-    _DEFINE[_field.type](_field.name, _field.default, _field.metadata["help"])
+flags.adopt_module_key_flags(run_flags)
 
 
 def main() -> None:
-    values = {field.name: flags.FLAGS[field.name].value for field in _FIELDS}
-    values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    if not values["run_dir"]:
-        stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-        values["run_dir"] = str(pathlib.Path("runs", f"{command_line.config_name()}-{stamp}"))
-    # A length on the command line replaces the flagfile's, whichever way that one is given.
-    origins = {name: origin for name, _, origin in command_line.settings()}
-    for one, other in (("epochs", "steps"), ("steps", "epochs")):
-        if origins.get(one) == command_line.LINE != origins.get(other):
-            values[other] = None
-    options = xsample_tf.training.Options(**values)
-    for name, value, origin in command_line.settings():
-        print(f"  --{name}={_text(value)}  ({origin})")
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    run_dir = str(pathlib.Path("runs", f"{command_line.config_name()}-{stamp}"))
+    options = run_flags.read(run_dir=run_dir)
     print(f"run: {options.run_dir}")
-    try:
-        xsample_tf.training.train(options)
-    except xsample_tf.InputError as error:
-        command = command_line.header_command("prepare_data.py")
-        missing = [d for d in options.data_dir if not pathlib.Path(d, "dataset.json").exists()]
-        if command and missing:
-            raise xsample_tf.InputError(f"{error}; prepare it by: {command}") from None
-        raise
-
-
-def _text(value: object) -> str:
-    return ",".join(value) if isinstance(value, list) else str(value)
+    training.train(options)
 
 
 if __name__ == "__main__":

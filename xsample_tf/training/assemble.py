@@ -1,6 +1,10 @@
 """From options to the parts of a run: views, graph, model, optimizer, precision."""
 
+import contextlib
+from collections.abc import Iterator
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from xsample_tf import data, graphs, losses, models
@@ -21,6 +25,21 @@ def make_views(options: Options) -> views.SimCLR | views.AutoAugment:
             min_scale=options.min_crop,
         )
     return views.AutoAugment(options.image_size, views=options.views, min_scale=options.min_crop)
+
+
+def make_stream(options: Options, first_step: int = 0) -> tf.data.Dataset:
+    """The training batches from a step on."""
+    return data.load(
+        options.data_dir,
+        "train",
+        options.batch_size,
+        views=make_views(options),
+        seed=options.seed,
+        start_step=first_step,
+        embedding=options.embedding or None,
+        captions=options.captions,
+        shuffle_window=options.shuffle_window,
+    )
 
 
 def make_graph(options: Options, dataset: data.Dataset) -> graphs.SimilarityGraph:
@@ -94,6 +113,15 @@ def make_loss(
     )
 
 
+def check_batch(options: Options, replicas: int) -> None:
+    """Raises `InputError` where the replicas cannot share the batch."""
+    if options.batch_size % replicas:
+        raise InputError(
+            f"batch_size: expected a multiple of the {replicas} replicas, received "
+            f"{options.batch_size}"
+        )
+
+
 def length(options: Options, steps_per_epoch: int) -> int:
     """The run's length in steps.
 
@@ -141,17 +169,46 @@ def compile_step(options: Options, replicas: int) -> tuple[bool, str]:
     return False, "on a CPU, XLA's convolutions are slower than TensorFlow's"
 
 
+@contextlib.contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """The Keras dtype policy for what is built inside; the caller's is put back."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@contextlib.contextmanager
+def explained(options: Options) -> Iterator[None]:
+    """Turns what TensorFlow says of a user's mistake while it trains into an `InputError`."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError:
+        raise InputError(
+            f"batch_size: out of memory with {options.batch_size} images of {options.views} views "
+            f"at {options.image_size} pixels; lower batch_size or image_size"
+        ) from None
+    except tf.errors.OpError as error:
+        raise data.as_input_error(error) from None
+
+
+def side_information(options: Options, graph: graphs.SimilarityGraph, images: int) -> np.ndarray:
+    """What the graph sees of the stream's first images, `[images, ...]`."""
+    if graph.features == "index":
+        return np.arange(images)
+    return data.side_information(
+        options.data_dir, "train", options.embedding or None, limit=images
+    )[graph.features]
+
+
 def choose_target_temperature(
     options: Options, graph: graphs.SimilarityGraph, dataset: data.Dataset
 ) -> tuple[float, losses.TargetSummary]:
     """The target temperature, solved for where asked, and what the target then looks like."""
     given, mass = options.parse_target_temperature()
-    if graph.features == "index":
-        side = tf.range(options.batch_size).numpy()
-    else:
-        side = data.side_information(
-            options.data_dir, "train", options.embedding or None, limit=options.batch_size
-        )[graph.features]
+    side = side_information(options, graph, options.batch_size)
     if mass is not None:
         given = losses.solve_target_temperature(
             graph, side, mass, options.views, options.exclude_self

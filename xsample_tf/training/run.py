@@ -1,15 +1,13 @@
 """A training run from its options: data, model, fit, evaluation, export."""
 
-import contextlib
 import functools
 import json
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from xsample_tf import data, evaluation, models, text
@@ -45,22 +43,19 @@ def train(options: Options, log: Callable[[str], None] = print) -> dict[str, Any
     """
     if not options.run_dir:
         raise InputError("run_dir: expected a directory for the run, received none")
-    dataset = _dataset(options, log)
+    dataset = open_dataset(options, log)
     steps_per_epoch = data.steps_per_epoch(options.data_dir, "train", options.batch_size)
     total_steps = assemble.length(options, steps_per_epoch)
     graph = assemble.make_graph(options, dataset)
     strategy = make_strategy(options.strategy)
     replicas = strategy.num_replicas_in_sync
-    if options.batch_size % replicas:
-        raise InputError(
-            f"batch_size: expected a multiple of the {replicas} replicas, received "
-            f"{options.batch_size}"
-        )
+    assemble.check_batch(options, replicas)
     compiled, why = assemble.compile_step(options, replicas)
     directory = RunDirectory(options, log)
     tf.config.experimental.enable_tensor_float_32_execution(options.tf32)
 
-    with _precision(assemble.precision_policy(options)) as policy:
+    policy = assemble.precision_policy(options)
+    with assemble.precision(policy):
         temperature, summary = assemble.choose_target_temperature(options, graph, dataset)
         with strategy.scope():
             model = assemble.make_model(options)
@@ -87,7 +82,7 @@ def train(options: Options, log: Callable[[str], None] = print) -> dict[str, Any
         return _finish(model, directory, options, dataset, step, evaluate, log)
 
 
-def _dataset(options: Options, log: Callable[[str], None]) -> data.Dataset:
+def open_dataset(options: Options, log: Callable[[str], None]) -> data.Dataset:
     """The data, prepared first where a source is given; one that stands for all directories."""
     if not options.data_dir:
         raise InputError("data_dir: expected a directory that tools/prepare_data.py wrote")
@@ -107,17 +102,6 @@ def _dataset(options: Options, log: Callable[[str], None]) -> data.Dataset:
             "it with a larger --validation_fraction, or with --validation_source"
         )
     return dataset
-
-
-@contextlib.contextmanager
-def _precision(policy: str) -> Iterator[str]:
-    """The dtype policy for what is built inside; the caller's is put back."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield policy
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def _fit(
@@ -157,17 +141,6 @@ def _fit(
             log(f"kept checkpoint {directory.keep(model, epoch)}")
 
     saved = [first]
-    stream = data.load(
-        options.data_dir,
-        "train",
-        options.batch_size,
-        views=assemble.make_views(options),
-        seed=options.seed,
-        start_step=first,
-        embedding=options.embedding or None,
-        captions=options.captions,
-        shuffle_window=options.shuffle_window,
-    )
     intervals = Intervals(
         directory.path,
         first,
@@ -181,23 +154,16 @@ def _fit(
     )
     if first == 0 and options.evaluate_every_epochs:
         evaluate_now(0)  # The untrained encoder, for the eye to compare the later ones with.
-    try:
+    with assemble.explained(options):
         # One Keras epoch for what is left: epochs are a matter of the global step here, so that a
         # run can continue in the middle of one.
         model.fit(
-            stream,
+            assemble.make_stream(options, first),
             steps_per_epoch=total_steps - first,
             shuffle=False,
             verbose=0,
             callbacks=[intervals],
         )
-    except tf.errors.ResourceExhaustedError:
-        raise InputError(
-            f"batch_size: out of memory with {options.batch_size} images of {options.views} views "
-            f"at {options.image_size} pixels; lower batch_size or image_size"
-        ) from None
-    except tf.errors.OpError as error:
-        raise data.as_input_error(error) from None
     return total_steps
 
 

@@ -1,0 +1,158 @@
+"""What a preflight looks at: the run's options with its data, graph and devices."""
+
+import contextlib
+import dataclasses
+import pathlib
+import tempfile
+from collections.abc import Callable, Iterator
+
+import keras
+import tensorflow as tf
+
+from xsample_tf import data, graphs, losses, models, text
+from xsample_tf.training import assemble
+from xsample_tf.training.options import Options
+from xsample_tf.training.run import open_dataset
+from xsample_tf.training.strategy import make_strategy
+
+_SCENES = 256  # Generated images, where the run's are not there yet.
+# Why there may be nothing to compare one device with.
+NOT_SPLIT = "there is one device, and TensorFlow had started before the CPU could be split"
+_CHECK_SIZE = 64  # Pixels of the images in checks, at most: what they check does not depend on it.
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """The run, opened.
+
+    Attributes:
+        options: The run's; where its data is not there yet, with that of stand-ins.
+        images: What the images are, in words.
+        generated: Whether they are stand-ins.
+        strategy: The run's.
+        several: What the checks compare one device with; None where the CPU could not be split.
+        graph: The run's.
+        target_temperature: The run's.
+        total_steps: The run's length.
+        steps_per_epoch: Of the run.
+    """
+
+    options: Options
+    images: str
+    generated: bool
+    strategy: tf.distribute.Strategy
+    several: tf.distribute.Strategy | None
+    graph: graphs.SimilarityGraph
+    target_temperature: float
+    total_steps: int
+    steps_per_epoch: int
+
+    @property
+    def several_name(self) -> str:
+        """Its devices, in words."""
+        if self.several is None:
+            return "several devices"
+        kind = "replicas" if self.several is self.strategy else "logical CPU devices"
+        return f"{self.several.num_replicas_in_sync} {kind}"
+
+    def small(self) -> Options:
+        """The options of checks that train: few images of few pixels."""
+        replicas = self.several.num_replicas_in_sync if self.several else 1
+        each = min(max(16 // replicas, 8), self.options.batch_size // replicas)
+        size = min(self.options.image_size, _CHECK_SIZE)
+        return dataclasses.replace(
+            self.options, batch_size=each * replicas, image_size=size, shuffle_window=1
+        )
+
+    def loss(self, **changes: object) -> losses.XSampleContrastiveLoss:
+        """The run's loss, but for these arguments."""
+        loss = assemble.make_loss(self.options, self.graph, self.target_temperature)
+        return type(loss).from_config(loss.get_config() | changes)
+
+    def model(
+        self,
+        options: Options,
+        strategy: tf.distribute.Strategy,
+        policy: str,
+        compiled: bool,
+        make_optimizer: Callable[[], keras.Optimizer],
+        loss: losses.XSampleContrastiveLoss,
+    ) -> models.XSampleModel:
+        """The run's model, ready for `fit`, on these devices and in this precision."""
+        with assemble.precision(policy), strategy.scope():
+            model = assemble.make_model(options)
+            model.compile(make_optimizer(), loss, jit_compile=compiled)
+        return model
+
+
+@contextlib.contextmanager
+def open_setting(options: Options, log: Callable[[str], None]) -> Iterator[Setting]:
+    """Opens the run as `train` would, but for its directory.
+
+    Raises:
+        InputError: The options or the data cannot be used; the same that `train` would say.
+    """
+    _split_cpu(options)
+    with tempfile.TemporaryDirectory() as directory:
+        images = ", ".join(options.data_dir)
+        first = pathlib.Path(*options.data_dir[:1], "dataset.json")
+        generated = bool(options.source) and not first.exists()
+        if generated:
+            options = _with_scenes(options, directory)
+            images = f"{_SCENES} generated scenes, since {images} is not there yet"
+        dataset = open_dataset(options, log)
+        steps_per_epoch = data.steps_per_epoch(options.data_dir, "train", options.batch_size)
+        total_steps = assemble.length(options, steps_per_epoch)
+        graph = assemble.make_graph(options, dataset)
+        strategy = make_strategy(options.strategy)
+        assemble.check_batch(options, strategy.num_replicas_in_sync)
+        temperature, _ = assemble.choose_target_temperature(options, graph, dataset)
+        yield Setting(
+            options,
+            images,
+            generated,
+            strategy,
+            _several(strategy),
+            graph,
+            temperature,
+            total_steps,
+            steps_per_epoch,
+        )
+
+
+def _with_scenes(options: Options, directory: str) -> Options:
+    """The options with generated scenes for data, as often as a batch needs them."""
+    size = min(max(options.image_size * 8 // 7, 16), 1024)  # As photographs, larger than a view.
+    data.prepare(
+        f"scenes:count={_SCENES},size={size}",
+        directory,
+        encoders=[text.load_encoder("lexical")],
+        log=lambda line: None,
+    )
+    copies = -(-options.batch_size // _SCENES)
+    return dataclasses.replace(options, source="", data_dir=(directory,) * copies, embedding="")
+
+
+def _split_cpu(options: Options) -> None:
+    """Makes two logical devices of the CPU, to compare one with where the run has one device.
+
+    Not where the run would take all CPU devices itself, and not once TensorFlow has started.
+    """
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    if options.strategy == "mirrored" or tf.config.get_logical_device_configuration(cpu):
+        return
+    with contextlib.suppress(RuntimeError):
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+        )
+
+
+def _several(strategy: tf.distribute.Strategy) -> tf.distribute.Strategy | None:
+    """The run's strategy where it has several replicas, else one of two logical CPU devices."""
+    if strategy.num_replicas_in_sync > 1:
+        return strategy
+    devices = [device.name for device in tf.config.list_logical_devices("CPU")[:2]]
+    if len(devices) < 2:
+        return None
+    # The default's collectives allow one strategy in a process only.
+    return tf.distribute.MirroredStrategy(devices, tf.distribute.ReductionToOneDevice())
