@@ -53,6 +53,12 @@ class Options:
     max_substituted: float = _option(
         0.02, "Stop when more than this share of the records cannot be read.", False
     )
+    max_skipped: float = _option(
+        0.5,
+        "Stop when more than this share of the steps, of 50 at least, was skipped because the loss "
+        "or a gradient was not finite.",
+        False,
+    )
     # Views.
     image_size: int = _option(224, "Side of the square views, in pixels.")
     views: int = _option(2, "Views of each image.")
@@ -138,6 +144,11 @@ class Options:
             if not (getattr(self, name) >= 0 and math.isfinite(getattr(self, name))):
                 raise InputError(
                     f"{name}: expected 0 or a number above, received {getattr(self, name)}"
+                )
+        for name in ("max_skipped", "max_substituted"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(
+                    f"{name}: expected a share, 0 to 1, received {getattr(self, name)}"
                 )
         if self.batch_size < 2:
             raise InputError("batch_size: expected at least 2 images, received 1")

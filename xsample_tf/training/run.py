@@ -17,6 +17,10 @@ from xsample_tf.errors import InputError
 from xsample_tf.export import export
 from xsample_tf.training import assemble
 from xsample_tf.training.callbacks import Intervals
+from xsample_tf.training.checkpoints import Checkpoints
+from xsample_tf.training.files import writing
+from xsample_tf.training.interruption import Interrupted, StopSignals
+from xsample_tf.training.logs import Logs
 from xsample_tf.training.options import Options
 from xsample_tf.training.run_directory import RunDirectory
 from xsample_tf.training.strategy import make_strategy
@@ -38,7 +42,9 @@ def train(options: Options, log: Callable[[str], None] = print) -> dict[str, Any
 
     Raises:
         InputError: The options, the data or the directory cannot be used. Raised before the first
-            step, except for a loss that is not finite and data that turns out to be unreadable.
+            step, except for a loss that is not finite, data that turns out to be unreadable and
+            writes that fail.
+        Interrupted: SIGTERM or SIGINT came, and what the run had done is saved.
 
     Example:
         >>> train(Options(data_dir=("data/flickr8k",), run_dir="runs/first", epochs=10))
@@ -57,10 +63,14 @@ def train(options: Options, log: Callable[[str], None] = print) -> dict[str, Any
             f"{options.batch_size}"
         )
     compiled, why = assemble.compile_step(options, replicas)
-    directory = RunDirectory(options, log)
     tf.config.experimental.enable_tensor_float_32_execution(options.tf32)
+    chief = strategy.extended.should_checkpoint
 
-    with _precision(assemble.precision_policy(options)) as policy:
+    with (
+        StopSignals() as signals,
+        RunDirectory(options, log, chief) as directory,
+        _precision(assemble.precision_policy(options)) as policy,
+    ):
         temperature, summary = assemble.choose_target_temperature(options, graph, dataset)
         with strategy.scope():
             model = assemble.make_model(options)
@@ -83,7 +93,7 @@ def train(options: Options, log: Callable[[str], None] = print) -> dict[str, Any
         )
         log(assemble.describe_target(summary, options))
         evaluate = _evaluation(model, options, temperature)
-        step = _fit(model, directory, options, total_steps, steps_per_epoch, evaluate, log)
+        step = _fit(model, directory, options, total_steps, steps_per_epoch, evaluate, signals, log)
         return _finish(model, directory, options, dataset, step, evaluate, log)
 
 
@@ -92,7 +102,9 @@ def _dataset(options: Options, log: Callable[[str], None]) -> data.Dataset:
     if not options.data_dir:
         raise InputError("data_dir: expected a directory that tools/prepare_data.py wrote")
     first = options.data_dir[0]
-    if options.source and not os.path.exists(os.path.join(first, "dataset.json")):
+    # A preparation that was killed may have left images without captions' vectors.
+    there = os.path.exists(os.path.join(first, "dataset.json"))
+    if options.source and not (there and data.read_dataset(first).encoders):
         log(f"preparing {first} from {options.source}")
         data.prepare(
             options.source,
@@ -127,36 +139,45 @@ def _fit(
     total_steps: int,
     steps_per_epoch: int,
     evaluate: Callable[..., dict[str, Any]],
+    signals: StopSignals,
     log: Callable[[str], None],
 ) -> int:
     """Trains from the newest checkpoint to the last step, and returns that step."""
-    manager = directory.checkpoints(model)
-    first = directory.restore(manager, model)
+    checkpoints = Checkpoints(directory.path / "checkpoints", model, options.keep)
+    first = checkpoints.restore(log)
+    directory.begin()
     if first:
-        log(f"continuing at step {first} from {manager.latest_checkpoint}")
+        log(f"continuing at step {first} from {checkpoints.newest}")
     if first >= total_steps:
         return first
+    logs = Logs(directory.path, first, model.distribute_strategy.extended.should_checkpoint)
 
-    def evaluate_now(step: int) -> None:
-        scores = evaluate(limit=options.evaluate_limit, log=log)
+    def due(step: int, every_epochs: int) -> bool:
+        return every_epochs > 0 and step % (every_epochs * steps_per_epoch) == 0
+
+    def evaluate_if_due(step: int) -> None:
+        if not due(step, options.evaluate_every_epochs) or step == total_steps:
+            return
+        if logs.evaluated(step) or signals.received:
+            return  # Continued, the run comes by here again.
+        with signals.deferred(False):
+            scores = evaluate(limit=options.evaluate_limit, log=log)
         log(evaluation.summary(scores, step))
-        with (directory.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, "evaluation": scores["trained"]}) + "\n")
+        logs.append({"step": step, "evaluation": scores["trained"]})
 
     def at_interval_end(step: int) -> None:
-        epoch, rest = divmod(step, steps_per_epoch)
-        last = step == total_steps
-        if rest == 0 and _due(epoch, options.evaluate_every_epochs) and not last:
-            evaluate_now(step)
-        if last or step // options.checkpoint_every_steps > saved[0] // (
-            options.checkpoint_every_steps
-        ):
-            manager.save(checkpoint_number=step)
-            saved[0] = step
-        if rest == 0 and _due(epoch, options.keep_every_epochs):
-            log(f"kept checkpoint {directory.keep(model, epoch)}")
+        every = options.checkpoint_every_steps
+        passed = step // every > checkpoints.step // every
+        kept = due(step, options.keep_every_epochs)
+        # Before an evaluation as well, so that a kill during it costs no steps.
+        if passed or kept or due(step, options.evaluate_every_epochs) or step == total_steps:
+            name = f"epoch-{step // steps_per_epoch:04d}" if kept else None
+            path = checkpoints.save(step, name)
+            if kept:
+                log(f"kept checkpoint {path.name}")
+        evaluate_if_due(step)
 
-    saved = [first]
+    evaluate_if_due(first)  # At 0 the untrained encoder, to compare the later ones with.
     stream = data.load(
         options.data_dir,
         "train",
@@ -169,28 +190,27 @@ def _fit(
         shuffle_window=options.shuffle_window,
     )
     intervals = Intervals(
-        directory.path,
+        logs,
+        checkpoints,
+        options,
         first,
         total_steps,
         steps_per_epoch,
-        options.log_every_steps,
-        options.batch_size,
-        options.max_substituted,
-        at_interval_end,
-        log,
+        then=at_interval_end,
+        stop=lambda: signals.received is not None,
+        log=log,
     )
-    if first == 0 and options.evaluate_every_epochs:
-        evaluate_now(0)  # The untrained encoder, for the eye to compare the later ones with.
     try:
         # One Keras epoch for what is left: epochs are a matter of the global step here, so that a
         # run can continue in the middle of one.
-        model.fit(
-            stream,
-            steps_per_epoch=total_steps - first,
-            shuffle=False,
-            verbose=0,
-            callbacks=[intervals],
-        )
+        with signals.deferred():
+            model.fit(
+                stream,
+                steps_per_epoch=total_steps - first,
+                shuffle=False,
+                verbose=0,
+                callbacks=[intervals],
+            )
     except tf.errors.ResourceExhaustedError:
         raise InputError(
             f"batch_size: out of memory with {options.batch_size} images of {options.views} views "
@@ -198,11 +218,13 @@ def _fit(
         ) from None
     except tf.errors.OpError as error:
         raise data.as_input_error(error) from None
+    if signals.received:
+        raise Interrupted(
+            f"stopped by {signals.received} at step {intervals.step} of {total_steps}, saved as "
+            f"{checkpoints.newest}; the same command continues, or "
+            f"--flagfile={directory.path / 'run.flags'}"
+        )
     return total_steps
-
-
-def _due(epoch: int, every: int) -> bool:
-    return every > 0 and epoch > 0 and epoch % every == 0
 
 
 def _evaluation(
@@ -245,10 +267,11 @@ def _finish(
         "xsample_tf": __version__,
         "step": step,
         "settings": json.loads((directory.path / "options.json").read_text(encoding="utf-8")),
-        "data": {split: dataset.records(split) for split in dataset.splits},
+        "data": directory.data,
         "scores": results,
     }
-    export(model.encoder, target, options.image_size, card)
+    with writing(target):
+        export(model.encoder, target, options.image_size, card)
     log(usage(target))
     return results
 
