@@ -101,7 +101,11 @@ class Options:
     )
     xla: str = _option("auto", "Compile the step: auto is on where there is an accelerator.", False)
     strategy: str = _option(
-        "auto", "auto is mirrored where there are several GPUs, else one_device.", False
+        "auto",
+        "one_device, mirrored (all GPUs of this machine), multi_worker (several machines, by "
+        "TF_CONFIG or SLURM) or tpu; auto is multi_worker where TF_CONFIG names several workers, "
+        "mirrored where there are several GPUs, else one_device.",
+        False,
     )
     seed: int = _option(0, "Seed of weights, order and views.")
     # The run.

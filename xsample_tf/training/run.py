@@ -1,7 +1,9 @@
 """A training run from its options: data, model, fit, evaluation, export."""
 
 import contextlib
+import dataclasses
 import functools
+import hashlib
 import json
 import os
 import pathlib
@@ -23,7 +25,7 @@ from xsample_tf.training.interruption import Interrupted, StopSignals
 from xsample_tf.training.logs import Logs
 from xsample_tf.training.options import Options
 from xsample_tf.training.run_directory import RunDirectory
-from xsample_tf.training.strategy import make_strategy
+from xsample_tf.training.workers import Workers
 from xsample_tf.version import __version__
 
 # Of what a run prepares itself: small data, whose figures need some hundreds of images.
@@ -51,26 +53,36 @@ def train(options: Options, log: Callable[[str], None] = print) -> dict[str, Any
     """
     if not options.run_dir:
         raise InputError("run_dir: expected a directory for the run, received none")
-    dataset = _dataset(options, log)
-    steps_per_epoch = data.steps_per_epoch(options.data_dir, "train", options.batch_size)
-    total_steps = assemble.length(options, steps_per_epoch)
-    graph = assemble.make_graph(options, dataset)
-    strategy = make_strategy(options.strategy)
-    replicas = strategy.num_replicas_in_sync
-    if options.batch_size % replicas:
-        raise InputError(
-            f"batch_size: expected a multiple of the {replicas} replicas, received "
-            f"{options.batch_size}"
-        )
-    compiled, why = assemble.compile_step(options, replicas)
-    tf.config.experimental.enable_tensor_float_32_execution(options.tf32)
-    chief = strategy.extended.should_checkpoint
+    # First, since a worker joins the others before TensorFlow does anything, or not at all.
+    workers = Workers(options.strategy, log)
+    with workers.watched():
+        return _train(options, workers)
 
-    with (
-        StopSignals() as signals,
-        RunDirectory(options, log, chief) as directory,
-        _precision(assemble.precision_policy(options)) as policy,
-    ):
+
+def _train(options: Options, workers: Workers) -> dict[str, Any]:
+    log, strategy = workers.log, workers.strategy
+    with workers.together():
+        if workers.chief:
+            _prepare(options, log)
+    with workers.together():
+        dataset = _dataset(options)
+        steps_per_epoch = data.steps_per_epoch(options.data_dir, "train", options.batch_size)
+        total_steps = assemble.length(options, steps_per_epoch)
+        graph = assemble.make_graph(options, dataset)
+        replicas = strategy.num_replicas_in_sync
+        if options.batch_size % replicas:
+            raise InputError(
+                f"batch_size: expected a multiple of the {replicas} replicas, received "
+                f"{options.batch_size}"
+            )
+        compiled, why = assemble.compile_step(options, replicas)
+    workers.agree(_facts(options))
+    with workers.together():
+        directory = RunDirectory(options, log, workers.chief)
+    tf.config.experimental.enable_tensor_float_32_execution(options.tf32)
+    policy = assemble.precision_policy(options)
+
+    with StopSignals() as signals, directory, _precision(policy):
         temperature, summary = assemble.choose_target_temperature(options, graph, dataset)
         with strategy.scope():
             model = assemble.make_model(options)
@@ -93,12 +105,26 @@ def train(options: Options, log: Callable[[str], None] = print) -> dict[str, Any
         )
         log(assemble.describe_target(summary, options))
         evaluate = _evaluation(model, options, temperature)
-        step = _fit(model, directory, options, total_steps, steps_per_epoch, evaluate, signals, log)
-        return _finish(model, directory, options, dataset, step, evaluate, log)
+        step = _fit(
+            model, directory, options, total_steps, steps_per_epoch, evaluate, signals, workers
+        )
+        return workers.from_chief(
+            lambda: _finish(model, directory, options, dataset, step, evaluate, log)
+        )
 
 
-def _dataset(options: Options, log: Callable[[str], None]) -> data.Dataset:
-    """The data, prepared first where a source is given; one that stands for all directories."""
+def _facts(options: Options) -> dict[str, Any]:
+    """What has to be the same on all workers; where the data lies may differ."""
+    facts = dataclasses.asdict(options)
+    directories = facts.pop("data_dir")
+    for number, directory in enumerate(directories):
+        manifest = pathlib.Path(directory, "dataset.json").read_bytes()
+        facts[f"dataset.json of data_dir {number}"] = hashlib.sha256(manifest).hexdigest()[:12]
+    return facts | {"xsample_tf": __version__, "tensorflow": tf.__version__}
+
+
+def _prepare(options: Options, log: Callable[[str], None]) -> None:
+    """Prepares the data where a source is given and the data is not there yet."""
     if not options.data_dir:
         raise InputError("data_dir: expected a directory that tools/prepare_data.py wrote")
     first = options.data_dir[0]
@@ -112,6 +138,11 @@ def _dataset(options: Options, log: Callable[[str], None]) -> data.Dataset:
             encoders=[text.load_encoder(options.text_encoder)],
             options=data.SourceOptions(validation_fraction=_VALIDATION_FRACTION),
         )
+
+
+def _dataset(options: Options) -> data.Dataset:
+    """The data; one that stands for all directories."""
+    first = options.data_dir[0]
     dataset = data.read_dataset(first)
     if not dataset.splits.get("val"):
         raise InputError(
@@ -140,17 +171,21 @@ def _fit(
     steps_per_epoch: int,
     evaluate: Callable[..., dict[str, Any]],
     signals: StopSignals,
-    log: Callable[[str], None],
+    workers: Workers,
 ) -> int:
     """Trains from the newest checkpoint to the last step, and returns that step."""
-    checkpoints = Checkpoints(directory.path / "checkpoints", model, options.keep)
-    first = checkpoints.restore(log)
+    log = workers.log
+    with workers.together():
+        checkpoints = Checkpoints(directory.path / "checkpoints", model, options.keep)
+        first = checkpoints.restore(log)
+    # Else run_dir is another directory there.
+    workers.agree({"step of the newest checkpoint in run_dir": first})
     directory.begin()
     if first:
         log(f"continuing at step {first} from {checkpoints.newest}")
     if first >= total_steps:
         return first
-    logs = Logs(directory.path, first, model.distribute_strategy.extended.should_checkpoint)
+    logs = Logs(directory.path, first, workers.chief)
 
     def due(step: int, every_epochs: int) -> bool:
         return every_epochs > 0 and step % (every_epochs * steps_per_epoch) == 0
@@ -158,8 +193,8 @@ def _fit(
     def evaluate_if_due(step: int) -> None:
         if not due(step, options.evaluate_every_epochs) or step == total_steps:
             return
-        if logs.evaluated(step) or signals.received:
-            return  # Continued, the run comes by here again.
+        if logs.evaluated(step) or signals.received or not workers.chief:
+            return  # Continued, the run comes by here again; other workers wait in the next step.
         with signals.deferred(False):
             scores = evaluate(limit=options.evaluate_limit, log=log)
         log(evaluation.summary(scores, step))
@@ -178,17 +213,7 @@ def _fit(
         evaluate_if_due(step)
 
     evaluate_if_due(first)  # At 0 the untrained encoder, to compare the later ones with.
-    stream = data.load(
-        options.data_dir,
-        "train",
-        options.batch_size,
-        views=assemble.make_views(options),
-        seed=options.seed,
-        start_step=first,
-        embedding=options.embedding or None,
-        captions=options.captions,
-        shuffle_window=options.shuffle_window,
-    )
+    stream = _distribute(options, workers.strategy, first)
     intervals = Intervals(
         logs,
         checkpoints,
@@ -197,7 +222,7 @@ def _fit(
         total_steps,
         steps_per_epoch,
         then=at_interval_end,
-        stop=lambda: signals.received is not None,
+        stop=lambda: workers.any(signals.received is not None),
         log=log,
     )
     try:
@@ -225,6 +250,33 @@ def _fit(
             f"--flagfile={directory.path / 'run.flags'}"
         )
     return total_steps
+
+
+def _distribute(
+    options: Options, strategy: tf.distribute.Strategy, first_step: int
+) -> tf.data.Dataset | tf.distribute.DistributedDataset:
+    """The stream from a step on; each worker decodes its own rows of the batch."""
+
+    def rows(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        workers = context.num_input_pipelines
+        stream = data.load(
+            options.data_dir,
+            "train",
+            options.batch_size,
+            views=assemble.make_views(options),
+            seed=options.seed,
+            start_step=first_step,
+            embedding=options.embedding or None,
+            captions=options.captions,
+            shuffle_window=options.shuffle_window,
+            share=(context.input_pipeline_id, workers),
+        )
+        if context.num_replicas_in_sync == workers:
+            return stream
+        own = context.get_per_replica_batch_size(options.batch_size)
+        return stream.rebatch(own, drop_remainder=True)
+
+    return strategy.distribute_datasets_from_function(rows)
 
 
 def _evaluation(
