@@ -16,6 +16,7 @@ from workers import started
 from xsample_tf import models
 from xsample_tf.errors import InputError
 from xsample_tf.training import Options, load_encoder, train
+from xsample_tf.training import run as runs
 from xsample_tf.training.cluster import find, read_cluster
 from xsample_tf.training.strategy import make_strategy
 
@@ -25,7 +26,7 @@ SETTINGS = {
     "projector_hidden": 16,
     "projector_dim": 8,
     "batch_size": 12,
-    "steps": 30,
+    "steps": 18,
     "warmup_epochs": 1.0,
     "optimizer": "sgd",
     "learning_rate": 0.05,
@@ -42,7 +43,6 @@ def flags(**settings):
     ]
 
 
-import time
 def run(arguments, at=None, do=None):
     """Exit status and output of each worker; `do` gets them when the chief prints `at`."""
     with started("train_small.py", arguments, stderr=subprocess.STDOUT) as workers:
@@ -53,49 +53,46 @@ def run(arguments, at=None, do=None):
             seen += line
         if do:
             do(workers)
-        t=time.time()
         printed = [worker.communicate(timeout=600)[0] for worker in workers]
-        print("after", time.time()-t, os.times())
         printed[0] = seen + printed[0]
         return [worker.returncode for worker in workers], printed
 
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
-    return tiny_data.write(tmp_path_factory.mktemp("data"))
+    return tiny_data.write(tmp_path_factory.mktemp("data"), labelled=False)
 
 
 def lines_of(run_dir):
     return [json.loads(line) for line in pathlib.Path(run_dir, "metrics.jsonl").open()]
 
 
-def test_a_worker_that_dies_ends_the_others_and_all_continue(directory, tmp_path, monkeypatch):
+def test_any_workers_continue_a_run_through_a_death_and_a_signal(directory, tmp_path, monkeypatch):
     monkeypatch.setattr(
         models, "backbone", lambda name, image_size, **unused: small_encoder(image_size)
     )
+    monkeypatch.setattr(runs, "_finish", lambda *arguments: {})
     alone = Options(data_dir=(directory,), run_dir=str(tmp_path / "alone"), **SETTINGS)
     train(alone, log=lambda line: None)
 
     run_dir = tmp_path / "run"
     command = flags(data_dir=directory, run_dir=run_dir)
-    codes, printed = run(
-        [command] * 2, at="step 6/30", do=lambda workers: workers[1].send_signal(signal.SIGKILL)
-    )
-    assert codes == [1, -signal.SIGKILL], printed[0]
-    last = printed[0].strip().splitlines()[-1]
-    assert last.startswith("error: worker 1 (localhost:") and "same command" in last
-    assert "Traceback" not in printed[0]
+    codes, printed = run([command] * 3, "step 6/18", lambda workers: workers[2].kill())
+    assert codes == [1, 1, -signal.SIGKILL], printed
+    for text in printed[:2]:
+        last = text.strip().splitlines()[-1]
+        assert last.startswith("error: worker 2 (localhost:") and "same command" in last
+        assert "Traceback" not in text
 
-    codes, printed = run(
-        [command] * 2, at="step 9/30", do=lambda workers: workers[1].send_signal(signal.SIGTERM)
-    )
+    codes, printed = run([command] * 2, "step 12/18", lambda workers: workers[1].terminate())
     assert codes == [0, 0], printed
-    print(*(text.strip().splitlines()[-1] for text in printed))
+    assert "continuing at step" in printed[0] and "stopped by a signal to another" in printed[0]
+    assert "stopped by SIGTERM" in printed[1] and "step 12/18" not in printed[1]
 
-    codes, printed = run([command] * 3)  # One more: the batch is that of one process anyway.
-    assert codes == [0, 0, 0], printed
-    assert "continuing at step" in printed[0] and "step 12/30" in printed[0]
-    assert "step 12/30" not in "".join(printed[1:])
+    codes, printed = run([command] * 2)
+    assert codes == [0, 0], printed
+    assert {"export", "results.json", "run.flags"} < set(os.listdir(run_dir))
+    assert os.listdir(run_dir / "checkpoints").count("step-00000018") == 1
     ours, expected = lines_of(run_dir), lines_of(alone.run_dir)
     assert [line["step"] for line in ours] == [line["step"] for line in expected]
     for one, two in zip(ours, expected, strict=True):
@@ -106,14 +103,11 @@ def test_a_worker_that_dies_ends_the_others_and_all_continue(directory, tmp_path
         strict=True,
     ):
         np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-5)
-    for path in (".", "checkpoints", "export"):
-        names, others = (sorted(os.listdir(pathlib.Path(x, path))) for x in (run_dir, alone.run_dir))
-        assert names == others
 
 
 def test_workers_with_other_settings_or_data_are_told_which(directory, tmp_path):
     command = flags(data_dir=directory, run_dir=tmp_path / "run")
-    other = tiny_data.write(tmp_path / "data", train=60)
+    other = tiny_data.write(tmp_path / "data", train=60, labelled=False)
     codes, printed = run([command, [*command, "--temperature=0.2", f"--data_dir={other}"]])
     assert codes == [2, 2]
     for text in printed:

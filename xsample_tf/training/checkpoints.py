@@ -79,6 +79,7 @@ class Checkpoints:
         if not self._chief:
             with tempfile.TemporaryDirectory() as unused:
                 self._state.write(f"{unused}/{_STATE}")
+            self.newest = path
             return path
         aside = self._directory / f"{_ASIDE}{path.name}"
         try:

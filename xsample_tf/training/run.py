@@ -243,9 +243,10 @@ def _fit(
         ) from None
     except tf.errors.OpError as error:
         raise data.as_input_error(error) from None
-    if signals.received:
+    if intervals.step < total_steps:
+        by = signals.received or "a signal to another worker"
         raise Interrupted(
-            f"stopped by {signals.received} at step {intervals.step} of {total_steps}, saved as "
+            f"stopped by {by} at step {intervals.step} of {total_steps}, saved as "
             f"{checkpoints.newest}; the same command continues, or "
             f"--flagfile={directory.path / 'run.flags'}"
         )

@@ -21,7 +21,7 @@ from xsample_tf.errors import InputError, WorkerLost
 from xsample_tf.training.cluster import Cluster, find
 from xsample_tf.training.strategy import make_strategy
 
-_PROBE_SECONDS = 5.0
+_PROBE_SECONDS = 2.0
 _GONE_SECONDS = 20.0  # A worker whose port is closed for so long has ended.
 _NOTICE_SECONDS = 30.0
 
@@ -77,7 +77,9 @@ class Workers:
         except tf.errors.OpError as error:
             lost = isinstance(error, tf.errors.UnavailableError | tf.errors.AbortedError)
             if lost or self._watch.absent():
-                raise WorkerLost(self._watch.describe()) from None
+                message = self._watch.describe()
+                time.sleep(2 * _PROBE_SECONDS)  # For the others to see that it is not this one.
+                raise WorkerLost(message) from None
             raise
         finally:
             self._watch.stop()
@@ -203,6 +205,9 @@ class _Watch(threading.Thread):
         # A process takes a moment to end, after its connections have.
         while not (absent := self.absent()) and time.monotonic() < deadline:
             time.sleep(0.2)
+        # Whoever was seen later has ended for the same reason as this one.
+        first = min((self._seen.get(address, 0.0) for address in absent), default=0.0)
+        absent = {x for x in absent if self._seen.get(x, 0.0) < first + _PROBE_SECONDS}
         who = f"{self._list(absent)} is gone" if absent else "a worker did not answer for a while"
         return f"{who}; run the same command on all workers to continue"
 
