@@ -205,3 +205,21 @@ def test_replicas_share_the_batch(directory):
     for expected, _ in take(directory, 2):
         parts = strategy.experimental_local_results(next(distributed)[0])
         np.testing.assert_array_equal(np.concatenate(parts), expected)
+
+
+@pytest.mark.parametrize("workers, batch_size", [(2, 10), (3, 12), (5, 10)])
+def test_workers_make_their_own_rows_of_the_batch(directory, workers, batch_size):
+    given = {"batch_size": batch_size, "shuffle_window": 25, "start_step": 1}
+    whole = take(directory, 6, **given)
+    shares = [take(directory, 6, share=(i, workers), **given) for i in range(workers)]
+    assert shares[0][0][0].shape[0] == batch_size // workers
+    joined = [
+        tf.nest.map_structure(lambda *parts: np.concatenate(parts), *parts)
+        for parts in zip(*shares, strict=True)
+    ]
+    assert_equal(joined, whole)
+    with pytest.raises(InputError, match="share: expected part i of n equal ones"):
+        take(directory, 1, share=(0, 7), **given)
+    stream = data.load(directory, "train", batch_size, show, share=(0, workers))
+    policy = stream.options().experimental_distribute.auto_shard_policy
+    assert policy == tf.data.experimental.AutoShardPolicy.OFF  # Not to be shared again.

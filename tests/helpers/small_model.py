@@ -30,8 +30,9 @@ def small_model(dtype="float32", optimizer=None, **arguments):
     keras.config.set_dtype_policy(dtype)
     try:
         keras.utils.set_random_seed(0)
+        encoder = small_encoder(8)
         projector = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4)])
-        model = XSampleModel(small_encoder(8), projector)
+        model = XSampleModel(encoder, projector)
         loss = XSampleContrastiveLoss(implementation="tiled", tile_size=3, dtype=dtype)
         model.compile(optimizer or keras.optimizers.SGD(0.1, momentum=0.9), loss, **arguments)
     finally:

@@ -32,8 +32,14 @@ class ReplicatedModel(keras.Model):
         """Does nothing, as all is built."""
 
     def fit(self, x: Any = None, *arguments: Any, **options: Any) -> keras.callbacks.History:
-        """As Keras's; refuses a dataset that several workers would not share by rows."""
-        _check_sharding(self.distribute_strategy, x)
+        """As Keras's; refuses a model and a dataset that do not fit the strategy in force.
+
+        Raises:
+            InputError: The model, or a part of it, was made outside of the strategy's scope, or
+                several workers would not share the batches by rows.
+        """
+        _check_scope(self)
+        check_sharding(self.distribute_strategy, x)
         return super().fit(x, *arguments, **options)
 
     def make_train_function(self, force: bool = False) -> Callable:
@@ -83,7 +89,21 @@ class ReplicatedModel(keras.Model):
         return function
 
 
-def _check_sharding(strategy: tf.distribute.Strategy, dataset: Any) -> None:
+def _check_scope(model: keras.Model) -> None:
+    """Refuses a model of which the strategy in force, or its own, does not know all weights."""
+    strategy = model.distribute_strategy
+    if tf.distribute.has_strategy():
+        strategy = tf.distribute.get_strategy()
+    for variable in model.variables:
+        if not strategy.extended.variable_created_in_scope(variable.value):
+            raise InputError(
+                f"strategy: expected a model whose parts are all made within "
+                f"{type(strategy).__name__}.scope(), received {variable.path} from outside; make "
+                "encoder, projector and model in it"
+            )
+
+
+def check_sharding(strategy: tf.distribute.Strategy, dataset: Any) -> None:
     """Refuses a dataset whose policy would change the global batch with the number of workers."""
     # A strategy without workers has no resolver, or one without a cluster.
     resolver = strategy.cluster_resolver
