@@ -195,6 +195,13 @@ def test_images_for_evaluation_come_once_and_in_order(tmp_path):
     assert some[0]["key"].tolist() == [f"key{i}".encode() for i in sound[:27]]
 
 
+def test_batches_are_numbers_of_known_shapes(directory):
+    """As XLA and TPUs need them: strings stay on the host."""
+    spec = data.load(directory, "train", 10, views.SimCLR(8)).element_spec
+    for part in tf.nest.flatten(spec):
+        assert part.shape.is_fully_defined() and part.dtype != tf.string
+
+
 def test_replicas_share_the_batch(directory):
     """DATA sharding: the parts of two replicas make up the batch of one."""
     stream = data.load(directory, "train", 10, show)

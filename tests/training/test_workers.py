@@ -15,7 +15,7 @@ from workers import started
 
 from xsample_tf import models
 from xsample_tf.errors import InputError
-from xsample_tf.training import Options, load_encoder, train
+from xsample_tf.training import Options, cluster, load_encoder, train
 from xsample_tf.training import run as runs
 from xsample_tf.training.cluster import find, read_cluster
 from xsample_tf.training.strategy import make_strategy
@@ -148,8 +148,8 @@ def test_mistakes_in_tf_config_are_named(config, words, monkeypatch):
 
 
 def test_the_chief_comes_first():
-    cluster = {"worker": ["a:1", "b:2"], "chief": ["c:3"]}
-    found = read_cluster(json.dumps({"cluster": cluster, "task": {"type": "worker", "index": "1"}}))
+    jobs = {"worker": ["a:1", "b:2"], "chief": ["c:3"]}
+    found = read_cluster(json.dumps({"cluster": jobs, "task": {"type": "worker", "index": "1"}}))
     assert (found.addresses, found.index) == (("c:3", "a:1", "b:2"), 2)
 
 
@@ -166,6 +166,23 @@ def test_a_cluster_that_cannot_be_reached_is_refused_before_anything_else(monkey
             monkeypatch.setenv("TF_CONFIG", json.dumps(config))
             with pytest.raises(InputError, match=words):
                 make_strategy("auto")
+
+
+def test_whom_a_worker_waits_for_is_said(monkeypatch):
+    with socket.socket() as free, socket.socket() as there:
+        for one in (free, there):
+            one.bind(("localhost", 0))
+        own, other = (f"localhost:{one.getsockname()[1]}" for one in (free, there))
+        free.close()
+        monkeypatch.setattr(cluster, "_NOTICE_SECONDS", 0.0)
+
+        def come(line):
+            lines.append(line)
+            there.listen()
+
+        lines = []
+        cluster.meet(cluster.Cluster((own, other), 0), come)
+    assert lines[0] == f"waiting for worker 1 ({other})"
 
 
 def test_a_slurm_step_is_a_cluster_in_the_order_of_its_tasks(monkeypatch):

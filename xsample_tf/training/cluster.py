@@ -5,6 +5,8 @@ import json
 import os
 import re
 import socket
+import time
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -14,6 +16,7 @@ from xsample_tf.errors import InputError, suggest
 _EXAMPLE = (
     '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
 )
+_NOTICE_SECONDS = 30.0
 _JOBS = ("chief", "worker")  # In the order of their rows in the batch.
 
 
@@ -29,6 +32,15 @@ class Cluster:
 
     addresses: tuple[str, ...]
     index: int
+
+    @property
+    def others(self) -> dict[str, str]:
+        """Names of the other workers for messages, by address."""
+        return {
+            address: f"worker {index} ({address})"
+            for index, address in enumerate(self.addresses)
+            if index != self.index
+        }
 
 
 def find(strategy: str) -> Cluster | None:
@@ -99,31 +111,53 @@ def read_cluster(text: str) -> Cluster:
     return Cluster(tuple(addresses), names.index((job, int(index))))
 
 
-def check_reachable(cluster: Cluster) -> None:
-    """Refuses a cluster of which some host is unknown, or whose own port is taken here.
+def meet(cluster: Cluster, log: Callable[[str], None]) -> None:
+    """Returns when all workers of a cluster are there, and says whom it waits for.
 
-    Whether the others listen cannot be told before they have started.
+    TensorFlow waits for them too, but says nothing and cannot be interrupted meanwhile.
 
     Raises:
-        InputError: Naming the address.
+        InputError: Some host is unknown, or the own port is taken.
     """
     for address in cluster.addresses:
-        host, _, port = address.rpartition(":")
         try:
-            socket.getaddrinfo(host.strip("[]"), int(port))
+            socket.getaddrinfo(*_split(address))
         except OSError as error:
             raise _mistake("hosts whose names are known here", f"{address!r} ({error})") from None
-    port = int(cluster.addresses[cluster.index].rpartition(":")[2])
-    try:
-        with socket.socket() as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _, port = _split(cluster.addresses[cluster.index])
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
             listener.bind(("", port))
-    except OSError as error:
-        raise _mistake(
-            "a free port",
-            f"{port} ({error.strerror}); does another run, or another worker with the same index, "
-            "use it?",
-        ) from None
+        except OSError as error:
+            raise _mistake(
+                "a free port",
+                f"{port} ({error.strerror}); does another run, or another worker with the same "
+                "index, use it?",
+            ) from None
+        listener.listen(len(cluster.addresses))
+        missing, notice = cluster.others, time.monotonic() + _NOTICE_SECONDS
+        while missing := {
+            address: name for address, name in missing.items() if not listens(address)
+        }:
+            if time.monotonic() > notice:
+                log(f"waiting for {', '.join(missing.values())}")
+                notice = time.monotonic() + _NOTICE_SECONDS
+            time.sleep(0.5)
+
+
+def listens(address: str) -> bool:
+    """Whether somebody listens at "HOST:PORT"."""
+    try:
+        socket.create_connection(_split(address), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def _member(container: dict[str, Any], name: str, kind: Any) -> Any:

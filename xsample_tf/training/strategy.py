@@ -1,6 +1,7 @@
 """Which devices a run uses, of this machine or of several."""
 
 import os
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -10,7 +11,7 @@ from xsample_tf.training import cluster
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
 
 
-def make_strategy(name: str) -> tf.distribute.Strategy:
+def make_strategy(name: str, log: Callable[[str], None] = print) -> tf.distribute.Strategy:
     """The strategy of a run. For several workers it has to be made before TensorFlow does anything.
 
     Args:
@@ -20,6 +21,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
             have come; "tpu" is the TPU that the variable `TPU_NAME` names, or this machine's own.
             "auto" is "multi_worker" where `TF_CONFIG` names several workers, "mirrored" where
             there are several GPUs, else "one_device".
+        log: Gets a line now and then while workers are missing.
 
     Raises:
         InputError: There are no such devices, or `TF_CONFIG` has a mistake.
@@ -30,7 +32,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     """
     found = cluster.find(name)
     if found is not None:
-        cluster.check_reachable(found)
+        cluster.meet(found, log)
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "tpu":
         return _tpu()

@@ -8,7 +8,6 @@ import contextlib
 import itertools
 import json
 import os
-import socket
 import sys
 import threading
 import time
@@ -18,12 +17,11 @@ from typing import Any
 import tensorflow as tf
 
 from xsample_tf.errors import InputError, WorkerLost
-from xsample_tf.training.cluster import Cluster, find
+from xsample_tf.training.cluster import find, listens
 from xsample_tf.training.strategy import make_strategy
 
 _PROBE_SECONDS = 2.0
 _GONE_SECONDS = 20.0  # A worker whose port is closed for so long has ended.
-_NOTICE_SECONDS = 30.0
 
 
 class Workers:
@@ -51,8 +49,9 @@ class Workers:
         self._watch = None
         if self.count > 1:
             log(f"worker {self.index} of {self.count} at {cluster.addresses[self.index]}")
-            self._watch = _Watch(cluster, log)
-        self.strategy = distribution = make_strategy(strategy)
+        self.strategy = distribution = make_strategy(strategy, log)
+        if self.count > 1:
+            self._watch = _Watch(cluster.others)
         self._sum = tf.function(
             lambda value: distribution.reduce(
                 "SUM", distribution.run(tf.identity, args=(value,)), None
@@ -167,33 +166,21 @@ class _Watch(threading.Thread):
     while its port is open, however slow it is.
     """
 
-    def __init__(self, cluster: Cluster, log: Callable[[str], None]):
+    def __init__(self, others: dict[str, str]):
         super().__init__(daemon=True)
-        self._names = {
-            address: f"worker {index} ({address})"
-            for index, address in enumerate(cluster.addresses)
-            if index != cluster.index
-        }
-        self._seen: dict[str, float] = {}
-        self._log = log
+        self._others = others
+        self._seen = dict.fromkeys(others, time.monotonic())
         self._stopped = threading.Event()
         self.start()
 
     def run(self) -> None:
         """Looks after the others until stopped."""
-        notice = time.monotonic() + _NOTICE_SECONDS
         while not self._stopped.wait(_PROBE_SECONDS):
             absent = self.absent()
             now = time.monotonic()
-            if any(
-                now - self._seen[address] > _GONE_SECONDS for address in absent & self._seen.keys()
-            ):
+            if any(now - self._seen[address] > _GONE_SECONDS for address in absent):
                 print(f"error: {self.describe()}", file=sys.stderr, flush=True)
                 os._exit(1)
-            missing = absent - self._seen.keys()
-            if missing and now > notice:
-                self._log(f"waiting for {self._list(missing)}")
-                notice = now + _NOTICE_SECONDS
 
     def stop(self) -> None:
         """From now on the others may leave."""
@@ -206,21 +193,21 @@ class _Watch(threading.Thread):
         while not (absent := self.absent()) and time.monotonic() < deadline:
             time.sleep(0.2)
         # Whoever was seen later has ended for the same reason as this one.
-        first = min((self._seen.get(address, 0.0) for address in absent), default=0.0)
-        absent = {x for x in absent if self._seen.get(x, 0.0) < first + _PROBE_SECONDS}
-        who = f"{self._list(absent)} is gone" if absent else "a worker did not answer for a while"
+        first = min((self._seen[address] for address in absent), default=0.0)
+        names = [
+            name
+            for address, name in self._others.items()
+            if address in absent and self._seen[address] < first + _PROBE_SECONDS
+        ]
+        who = f"{', '.join(names)} is gone" if names else "a worker did not answer for a while"
         return f"{who}; run the same command on all workers to continue"
 
     def absent(self) -> set[str]:
+        """The addresses at which nobody listens."""
         absent = set()
-        for address in self._names:
-            host, _, port = address.rpartition(":")
-            try:
-                socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
+        for address in self._others:
+            if listens(address):
                 self._seen[address] = time.monotonic()
-            except OSError:
+            else:
                 absent.add(address)
         return absent
-
-    def _list(self, addresses: set[str]) -> str:
-        return ", ".join(name for address, name in self._names.items() if address in addresses)
