@@ -46,6 +46,8 @@ def main() -> None:
     print(f"run: {options.run_dir}")
     try:
         xsample_tf.training.train(options)
+    except xsample_tf.training.Interrupted as stopped:
+        print(stopped)
     except xsample_tf.InputError as error:
         command = command_line.header_command("prepare_data.py")
         missing = [d for d in options.data_dir if not pathlib.Path(d, "dataset.json").exists()]

@@ -53,6 +53,12 @@ class Options:
     max_substituted: float = _option(
         0.02, "Stop when more than this share of the records cannot be read.", False
     )
+    max_skipped: float = _option(
+        0.5,
+        "Stop when more than this share of the steps, of 50 at least, was skipped because the loss "
+        "or a gradient was not finite.",
+        False,
+    )
     # Views.
     image_size: int = _option(224, "Side of the square views, in pixels.")
     views: int = _option(2, "Views of each image.")
@@ -95,7 +101,11 @@ class Options:
     )
     xla: str = _option("auto", "Compile the step: auto is on where there is an accelerator.", False)
     strategy: str = _option(
-        "auto", "auto is mirrored where there are several GPUs, else one_device.", False
+        "auto",
+        "one_device, mirrored (all GPUs of this machine), multi_worker (several machines, by "
+        "TF_CONFIG or SLURM) or tpu; auto is multi_worker where TF_CONFIG names several workers, "
+        "mirrored where there are several GPUs, else one_device.",
+        False,
     )
     seed: int = _option(0, "Seed of weights, order and views.")
     # The run.
@@ -138,6 +148,11 @@ class Options:
             if not (getattr(self, name) >= 0 and math.isfinite(getattr(self, name))):
                 raise InputError(
                     f"{name}: expected 0 or a number above, received {getattr(self, name)}"
+                )
+        for name in ("max_skipped", "max_substituted"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(
+                    f"{name}: expected a share, 0 to 1, received {getattr(self, name)}"
                 )
         if self.batch_size < 2:
             raise InputError("batch_size: expected at least 2 images, received 1")
