@@ -201,9 +201,10 @@ def test_a_run_with_a_source_prepares_its_data_first(options, tmp_path, monkeypa
     assert prepared.encoder("lexical").mean is not None
 
 
-def test_settings_that_change_the_result_are_refused_unless_allowed(options, whole):
+def test_settings_that_change_the_result_are_refused_unless_allowed(options, whole, tmp_path):
     lines = []
-    changed = dataclasses.replace(options, temperature=0.2, log_every_steps=4)
+    run_dir = str(shutil.copytree(options.run_dir, tmp_path / "run"))
+    changed = dataclasses.replace(options, run_dir=run_dir, temperature=0.2, log_every_steps=4)
     with pytest.raises(InputError, match=r"temperature \(was 0.1, is 0.2\)"):
         train(changed, log=lines.append)
     assert any("log_every_steps was 3, is 4" in line for line in lines)
