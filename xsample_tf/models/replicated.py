@@ -56,9 +56,9 @@ class ReplicatedModel(keras.Model):
             return [one(data) for data in batches][-1]
 
         if not self.run_eagerly:
-            one = tf.function(
-                one, jit_compile=self.jit_compile, autograph=False, reduce_retracing=True
-            )
+            # XLA holds no collectives: on several replicas only parts of a step are compiled.
+            compiled = self.jit_compile and strategy.num_replicas_in_sync == 1
+            one = tf.function(one, jit_compile=compiled, autograph=False, reduce_retracing=True)
             several = tf.function(several, autograph=False)
 
         def function(iterator: Any) -> dict[str, tf.Tensor]:
