@@ -196,7 +196,16 @@ class XSampleModel(ReplicatedModel):
         ) as scope:
             embeddings = self.embed_views(views, training)
             penalty = tf.cast(sum(self.losses, 0.0), embeddings.dtype)
-            return embeddings, penalty, [scope.get_current_value(state) for state in roles[2]]
+            states = [scope.get_current_value(state) for state in roles[2]]
+        unknown = scope.state_mapping.keys() - {id(variable) for variable in variables}
+        drawn = _unseeded_operations() if self.microbatch_size else []
+        if unknown or drawn:
+            raise InputError(
+                "encoder: expected random numbers and other state in variables of its layers, "
+                f"received {', '.join(drawn) or 'a variable of none of them'}; draw by keras.random "
+                "with a keras.random.SeedGenerator that is an attribute of the layer"
+            )
+        return embeddings, penalty, states
 
     @functools.cached_property
     def _compiled_encode(self) -> Callable:
@@ -294,6 +303,14 @@ class XSampleModel(ReplicatedModel):
             for name in ("encoder", "projector")
         }
         return cls(**{**config, **parts})
+
+
+def _unseeded_operations() -> list[str]:
+    """Operations of the graph being traced that draw other numbers in a second pass."""
+    if tf.executing_eagerly():
+        return []
+    kinds = {x.type for x in tf.compat.v1.get_default_graph().get_operations()}
+    return sorted(x for x in kinds if x.startswith(("Random", "TruncatedNormal", "Multinomial")))
 
 
 class _Mean(keras.metrics.Mean):

@@ -1,8 +1,9 @@
 """What Keras's `fit` and `evaluate` lack under `tf.distribute`, in one place (Keras 3.15)."""
 
 import contextlib
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -71,11 +72,28 @@ class ReplicatedModel(keras.Model):
                 while len(batches) < self.steps_per_execution:
                     batches.append(next(iterator))
             self.seconds_waiting += time.perf_counter() - start
-            if 1 < len(batches) == self.steps_per_execution:
-                return several(*batches)
-            return [one(data) for data in batches][-1]
+            with _named_operations():
+                if 1 < len(batches) == self.steps_per_execution:
+                    return several(*batches)
+                return [one(data) for data in batches][-1]
 
         return function
+
+
+@contextlib.contextmanager
+def _named_operations() -> Iterator[None]:
+    """Says in one line which operation XLA cannot compile."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        missing = re.findall(r"No registered '(\w+)' OpKernel for XLA", str(error))
+        if not missing:
+            raise
+        raise InputError(
+            f"xla: expected operations that XLA has a kernel for, received "
+            f"{', '.join(sorted(set(missing)))}; use another operation, or do without XLA: "
+            "--xla=off, compile(jit_compile=False)"
+        ) from None
 
 
 def _check_shares(strategy: tf.distribute.Strategy, batch: Any) -> None:

@@ -93,9 +93,7 @@ def _on_this_replica(optimizer: keras.Optimizer) -> Iterator[None]:
     That also lets the update stand in a conditional, where TensorFlow allows no collective.
     """
     ours = [
-        name
-        for name in REPLICATED
-        if getattr(type(optimizer), name) is getattr(TFOptimizer, name)
+        name for name in REPLICATED if getattr(type(optimizer), name) is getattr(TFOptimizer, name)
     ]
     for name in ours:
         setattr(optimizer, name, functools.partial(getattr(BaseOptimizer, name), optimizer))
@@ -113,7 +111,5 @@ def _adapt_scale(optimizer: keras.optimizers.LossScaleOptimizer, finite: tf.Tens
     )
     grown = count == optimizer.dynamic_growth_steps - 1
     counts = finite & ~grown
-    optimizer.dynamic_scale.assign(
-        tf.where(finite, tf.where(grown, 2 * scale, scale), scale / 2)
-    )
+    optimizer.dynamic_scale.assign(tf.where(finite, tf.where(grown, 2 * scale, scale), scale / 2))
     optimizer.step_counter.assign(tf.where(counts, count + 1, tf.zeros_like(count)))

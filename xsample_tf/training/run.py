@@ -56,7 +56,8 @@ def train(options: Options, log: Callable[[str], None] = print) -> dict[str, Any
             f"batch_size: expected a multiple of the {replicas} replicas, received "
             f"{options.batch_size}"
         )
-    compiled, why = assemble.compile_step(options, replicas)
+    assemble.check_microbatches(options, replicas)
+    compiled, why = assemble.compile_step(options)
     directory = RunDirectory(options, log)
     tf.config.experimental.enable_tensor_float_32_execution(options.tf32)
 
@@ -70,7 +71,7 @@ def train(options: Options, log: Callable[[str], None] = print) -> dict[str, Any
             model.compile(
                 optimizer, assemble.make_loss(options, graph, temperature), jit_compile=compiled
             )
-            optimizer.build(model.trainable_variables)
+            model.optimizer.build(model.trainable_variables)
         log(
             f"data: {', '.join(options.data_dir)}, {dataset.records('train')} images; "
             f"{assemble.describe_length(options, total_steps, steps_per_epoch)}"
@@ -79,7 +80,7 @@ def train(options: Options, log: Callable[[str], None] = print) -> dict[str, Any
             f"model: {options.backbone}, {model.count_params() / 1e6:.1f} M weights with its "
             f"projector; {options.optimizer}, peak learning rate {learning_rate:g}; {policy}; "
             f"{replicas} replica{'s' if replicas > 1 else ''}; "
-            f"XLA {'on' if compiled else 'off'}: {why}"
+            f"{assemble.describe_compilation(model, why)}"
         )
         log(assemble.describe_target(summary, options))
         evaluate = _evaluation(model, options, temperature)
