@@ -202,8 +202,8 @@ class XSampleModel(ReplicatedModel):
         if unknown or drawn:
             raise InputError(
                 "encoder: expected random numbers and other state in variables of its layers, "
-                f"received {', '.join(drawn) or 'a variable of none of them'}; draw by keras.random "
-                "with a keras.random.SeedGenerator that is an attribute of the layer"
+                f"received {', '.join(drawn) or 'a variable of none of them'}; draw by "
+                "keras.random with a keras.random.SeedGenerator that is an attribute of the layer"
             )
         return embeddings, penalty, states
 
