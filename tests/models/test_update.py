@@ -170,9 +170,8 @@ def test_every_replica_holds_the_same_values_after_a_step():
             np.testing.assert_array_equal(first, second, err_msg=variable.path)
 
 
-@pytest.mark.parametrize("accumulated", [2])
-def test_accumulation_and_averages_of_weights_work_on_replicas(accumulated):
-    given = {"gradient_accumulation_steps": accumulated, "use_ema": True}
+def test_accumulation_and_averages_of_weights_work_on_replicas():
+    given = {"gradient_accumulation_steps": 2, "use_ema": True, "ema_overwrite_frequency": 3}
     ours, alone = (
         model_under(mirrored(replicas), lambda: keras.optimizers.SGD(RATE, **given))
         for replicas in (2, 1)

@@ -14,7 +14,7 @@ from xsample_tf.models import passes
 from xsample_tf.models.replicated import ReplicatedModel
 from xsample_tf.models.update import apply_gradients, over_replicas
 
-# What is shown of a step; means over images, and over replicas.
+# What is shown of a step; means over images, and over replicas; the number of steps skipped.
 METRICS = (
     "loss",
     "kl",
@@ -84,8 +84,8 @@ class XSampleModel(ReplicatedModel):
         self.projector = projector
         self.microbatch_size = microbatch_size
         self._check_sizes()
-        self._means = {name: keras.metrics.Mean(name) for name in METRICS}
-        self._means |= {"loss": _Mean("loss"), "skipped": keras.metrics.Sum("skipped")}
+        kinds = {"loss": _Mean, "skipped": keras.metrics.Sum}
+        self._means = {name: kinds.get(name, keras.metrics.Mean)(name) for name in METRICS}
         self.built = True
 
     def _check_sizes(self) -> None:
@@ -198,7 +198,7 @@ class XSampleModel(ReplicatedModel):
             penalty = tf.cast(sum(self.losses, 0.0), embeddings.dtype)
             states = [scope.get_current_value(state) for state in roles[2]]
         unknown = scope.state_mapping.keys() - {id(variable) for variable in variables}
-        drawn = _unseeded_operations() if self.microbatch_size else []
+        drawn = passes.unseeded_operations() if self.microbatch_size else []
         if unknown or drawn:
             raise InputError(
                 "encoder: expected random numbers and other state in variables of its layers, "
@@ -303,14 +303,6 @@ class XSampleModel(ReplicatedModel):
             for name in ("encoder", "projector")
         }
         return cls(**{**config, **parts})
-
-
-def _unseeded_operations() -> list[str]:
-    """Operations of the graph being traced that draw other numbers in a second pass."""
-    if tf.executing_eagerly():
-        return []
-    kinds = {x.type for x in tf.compat.v1.get_default_graph().get_operations()}
-    return sorted(x for x in kinds if x.startswith(("Random", "TruncatedNormal", "Multinomial")))
 
 
 class _Mean(keras.metrics.Mean):

@@ -131,3 +131,11 @@ def _in_turn(count: int, unrolled: bool, body: Callable[[Any, Any], Any], loop: 
             index = tf.identity(number)
         loop = body(index, loop)
     return loop
+
+
+def unseeded_operations() -> list[str]:
+    """Operations of the graph being traced that draw other numbers in a second pass."""
+    if tf.executing_eagerly():
+        return []
+    kinds = {x.type for x in tf.compat.v1.get_default_graph().get_operations()}
+    return sorted(x for x in kinds if x.startswith(("Random", "TruncatedNormal", "Multinomial")))

@@ -18,6 +18,7 @@ REPLICATED = (
     "_apply_weight_decay",
     "_backend_increment_gradient_accumulators",
     "_backend_update_step",
+    "_overwrite_model_variables_with_average_value",
 )
 
 
