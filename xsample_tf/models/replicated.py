@@ -1,8 +1,9 @@
 """What Keras's `fit` and `evaluate` lack under `tf.distribute`, in one place (Keras 3.15)."""
 
 import contextlib
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -67,9 +68,9 @@ class ReplicatedModel(keras.Model):
             return [one(data) for data in batches][-1]
 
         if not self.run_eagerly:
-            one = tf.function(
-                one, jit_compile=self.jit_compile, autograph=False, reduce_retracing=True
-            )
+            # XLA holds no collectives: on several replicas only parts of a step are compiled.
+            compiled = self.jit_compile and strategy.num_replicas_in_sync == 1
+            one = tf.function(one, jit_compile=compiled, autograph=False, reduce_retracing=True)
             several = tf.function(several, autograph=False)
 
         def function(iterator: Any) -> dict[str, tf.Tensor]:
@@ -82,9 +83,10 @@ class ReplicatedModel(keras.Model):
                 while len(batches) < self.steps_per_execution:
                     batches.append(next(iterator))
             self.seconds_waiting += time.perf_counter() - start
-            if 1 < len(batches) == self.steps_per_execution:
-                return several(*batches)
-            return [one(data) for data in batches][-1]
+            with _named_operations():
+                if 1 < len(batches) == self.steps_per_execution:
+                    return several(*batches)
+                return [one(data) for data in batches][-1]
 
         return function
 
@@ -119,6 +121,22 @@ def check_sharding(strategy: tf.distribute.Strategy, dataset: Any) -> None:
             "options.experimental_distribute.auto_shard_policy, or give each worker its own rows "
             "by strategy.distribute_datasets_from_function and data.load(..., share=(i, n))"
         )
+
+
+@contextlib.contextmanager
+def _named_operations() -> Iterator[None]:
+    """Says in one line which operation XLA cannot compile."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        missing = re.findall(r"No registered '(\w+)' OpKernel for XLA", str(error))
+        if not missing:
+            raise
+        raise InputError(
+            f"xla: expected operations that XLA has a kernel for, received "
+            f"{', '.join(sorted(set(missing)))}; use another operation, or do without XLA: "
+            "--xla=off, compile(jit_compile=False)"
+        ) from None
 
 
 def _check_shares(strategy: tf.distribute.Strategy, batch: Any) -> None:

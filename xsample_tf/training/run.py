@@ -75,7 +75,8 @@ def _train(options: Options, workers: Workers) -> dict[str, Any]:
                 f"batch_size: expected a multiple of the {replicas} replicas, received "
                 f"{options.batch_size}"
             )
-        compiled, why = assemble.compile_step(options, replicas)
+        assemble.check_microbatches(options, replicas)
+        compiled, why = assemble.compile_step(options)
     workers.agree(_facts(options))
     with workers.together():
         directory = RunDirectory(options, log, workers.chief)
@@ -92,7 +93,7 @@ def _train(options: Options, workers: Workers) -> dict[str, Any]:
             model.compile(
                 optimizer, assemble.make_loss(options, graph, temperature), jit_compile=compiled
             )
-            optimizer.build(model.trainable_variables)
+            model.optimizer.build(model.trainable_variables)
         log(
             f"data: {', '.join(options.data_dir)}, {dataset.records('train')} images; "
             f"{assemble.describe_length(options, total_steps, steps_per_epoch)}"
@@ -101,7 +102,7 @@ def _train(options: Options, workers: Workers) -> dict[str, Any]:
             f"model: {options.backbone}, {model.count_params() / 1e6:.1f} M weights with its "
             f"projector; {options.optimizer}, peak learning rate {learning_rate:g}; {policy}; "
             f"{replicas} replica{'s' if replicas > 1 else ''}; "
-            f"XLA {'on' if compiled else 'off'}: {why}"
+            f"{assemble.describe_compilation(model, why)}"
         )
         log(assemble.describe_target(summary, options))
         evaluate = _evaluation(model, options, temperature)
