@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from absl import flags
 
-from xsample_tf.errors import InputError, suggest
+from xsample_tf.errors import InputError, WorkerLost, suggest
 
 LINE = "command line"
 # Where each flag's value came from: the flagfile and line, or the command line.
@@ -40,6 +40,9 @@ def run(main: Callable[[], None], description: str) -> None:
     except InputError as error:
         print(f"error: {' '.join(str(error).split(chr(10)))}", file=sys.stderr)
         sys.exit(2)
+    except WorkerLost as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 def parse(arguments: list[str]) -> None:

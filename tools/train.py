@@ -23,7 +23,10 @@ def main() -> None:
     run_dir = str(pathlib.Path("runs", f"{command_line.config_name()}-{stamp}"))
     options = run_flags.read(run_dir=run_dir)
     print(f"run: {options.run_dir}")
-    training.train(options)
+    try:
+        training.train(options)
+    except training.Interrupted as stopped:
+        print(stopped)
 
 
 if __name__ == "__main__":

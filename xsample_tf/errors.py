@@ -1,4 +1,4 @@
-"""The one error that means: the user's input is at fault."""
+"""The error that means the user's input is at fault, and that of a lost worker."""
 
 import difflib
 from collections.abc import Iterable
@@ -16,6 +16,14 @@ class InputError(ValueError):
 
     # Else AutoGraph would wrap it into an error of its own, of many lines.
     ag_pass_through = True
+
+
+class WorkerLost(RuntimeError):
+    """Another worker of the run is gone; the message is one line and says which.
+
+    Nobody's input is at fault: the tools print the line and exit with status 1, and the same
+    command on all workers continues the run.
+    """
 
 
 def suggest(name: str, choices: Iterable[str]) -> str:

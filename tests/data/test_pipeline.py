@@ -195,6 +195,13 @@ def test_images_for_evaluation_come_once_and_in_order(tmp_path):
     assert some[0]["key"].tolist() == [f"key{i}".encode() for i in sound[:27]]
 
 
+def test_batches_are_numbers_of_known_shapes(directory):
+    """As XLA and TPUs need them: strings stay on the host."""
+    spec = data.load(directory, "train", 10, views.SimCLR(8)).element_spec
+    for part in tf.nest.flatten(spec):
+        assert part.shape.is_fully_defined() and part.dtype != tf.string
+
+
 def test_replicas_share_the_batch(directory):
     """DATA sharding: the parts of two replicas make up the batch of one."""
     stream = data.load(directory, "train", 10, show)
@@ -205,3 +212,21 @@ def test_replicas_share_the_batch(directory):
     for expected, _ in take(directory, 2):
         parts = strategy.experimental_local_results(next(distributed)[0])
         np.testing.assert_array_equal(np.concatenate(parts), expected)
+
+
+@pytest.mark.parametrize("workers, batch_size", [(2, 10), (3, 12), (5, 10)])
+def test_workers_make_their_own_rows_of_the_batch(directory, workers, batch_size):
+    given = {"batch_size": batch_size, "shuffle_window": 25, "start_step": 1}
+    whole = take(directory, 6, **given)
+    shares = [take(directory, 6, share=(i, workers), **given) for i in range(workers)]
+    assert shares[0][0][0].shape[0] == batch_size // workers
+    joined = [
+        tf.nest.map_structure(lambda *parts: np.concatenate(parts), *parts)
+        for parts in zip(*shares, strict=True)
+    ]
+    assert_equal(joined, whole)
+    with pytest.raises(InputError, match="share: expected part i of n equal ones"):
+        take(directory, 1, share=(0, 7), **given)
+    stream = data.load(directory, "train", batch_size, show, share=(0, workers))
+    policy = stream.options().experimental_distribute.auto_shard_policy
+    assert policy == tf.data.experimental.AutoShardPolicy.OFF  # Not to be shared again.

@@ -10,23 +10,29 @@ from xsample_tf.models import XSampleModel, synchronize_batch_norm
 BATCH = 8
 
 
+def small_encoder(image_size):
+    """Images `[B, image_size, image_size, 3]` to `[B, 6]`."""
+    encoder = keras.Sequential(
+        [
+            keras.Input((image_size, image_size, 3)),
+            keras.layers.Conv2D(6, 3, kernel_regularizer=keras.regularizers.L2(0.01)),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.GlobalAveragePooling2D(),
+        ]
+    )
+    return synchronize_batch_norm(encoder)
+
+
 def small_model(dtype="float32", optimizer=None, **arguments):
     """Compiled; under the scope of whatever strategy is in force."""
     keras.config.set_floatx(dtype)
     keras.config.set_dtype_policy(dtype)
     try:
         keras.utils.set_random_seed(0)
-        encoder = keras.Sequential(
-            [
-                keras.Input((8, 8, 3)),
-                keras.layers.Conv2D(6, 3, kernel_regularizer=keras.regularizers.L2(0.01)),
-                keras.layers.BatchNormalization(),
-                keras.layers.ReLU(),
-                keras.layers.GlobalAveragePooling2D(),
-            ]
-        )
+        encoder = small_encoder(8)
         projector = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4)])
-        model = XSampleModel(synchronize_batch_norm(encoder), projector)
+        model = XSampleModel(encoder, projector)
         loss = XSampleContrastiveLoss(implementation="tiled", tile_size=3, dtype=dtype)
         model.compile(optimizer or keras.optimizers.SGD(0.1, momentum=0.9), loss, **arguments)
     finally:

@@ -9,8 +9,8 @@ from strategies import mirrored
 from workers import run_two_workers
 
 from xsample_tf.errors import InputError
-from xsample_tf.models import backbone, projector
-from xsample_tf.models.replicated import ReplicatedModel
+from xsample_tf.models import XSampleModel, backbone, projector
+from xsample_tf.models.replicated import ReplicatedModel, check_sharding
 
 
 def train(strategy, dtype="float32", **arguments):
@@ -66,6 +66,36 @@ def test_a_batch_that_cannot_be_shared_is_named():
         model = small_model()
     with pytest.raises(InputError, match="shares of 3, 4"):
         model.fit(batches(7).unbatch().batch(7, drop_remainder=True), verbose=0)
+
+
+def test_a_strategy_made_after_the_model_is_named():
+    outside, batch = small_model(), batches(1)
+    with mirrored(2).scope():
+        inside = XSampleModel(outside.encoder, outside.projector)
+        inside.compile(keras.optimizers.SGD(), outside.loss)
+        for model in (outside, inside):
+            with pytest.raises(InputError, match="made within MirroredStrategy.scope.*kernel"):
+                model.fit(batch, verbose=0)
+    outside.fit(batch, verbose=0)  # Without the strategy it still works.
+
+
+def test_workers_refuse_data_that_they_would_not_share_by_rows():
+    class Strategy:
+        """Of a MultiWorkerMirroredStrategy what is asked here; a real one needs processes."""
+
+        cluster_resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+            tf.train.ClusterSpec({"worker": ["a:1", "b:1"]})
+        )
+
+    policies = tf.data.experimental.AutoShardPolicy
+    dataset = tf.data.Dataset.range(8)  # Without options it is the policy AUTO.
+    for policy in (policies.AUTO, policies.FILE, policies.OFF):
+        options = tf.data.Options()
+        options.experimental_distribute.auto_shard_policy = policy
+        with pytest.raises(InputError, match=f"policy DATA .*received {policy.name}"):
+            check_sharding(Strategy, dataset.with_options(options))
+        check_sharding(tf.distribute.get_strategy(), dataset.with_options(options))
+    check_sharding(Strategy, batches())
 
 
 def test_batch_norm_is_synchronised_where_there_are_replicas():

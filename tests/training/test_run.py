@@ -2,14 +2,21 @@
 
 import dataclasses
 import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from xsample_tf import data, text
+from xsample_tf import data, evaluation, text
 from xsample_tf.errors import InputError
-from xsample_tf.training import Options, load_encoder, run, train
+from xsample_tf.training import Interrupted, Options, load_encoder, run, train
+from xsample_tf.training.run_directory import RunDirectory
 
 IMAGES = 64
 
@@ -93,29 +100,83 @@ def test_the_same_command_on_a_finished_run_trains_no_further(options, whole):
     assert read_metrics(options.run_dir) == before
 
 
-@pytest.mark.parametrize(("stop", "checkpoint"), [(3, None), (6, 4)])
-def test_an_interrupted_run_continues_to_the_same_result(
-    options, whole, tmp_path, stop, checkpoint
-):
+@pytest.mark.parametrize("stop", ["step 3/8", "step 6/8"])
+def test_a_run_that_dies_continues_to_the_same_result(options, whole, tmp_path, stop):
     interrupted = dataclasses.replace(options, run_dir=str(tmp_path / "interrupted"))
 
-    def stop_there(line):
-        if f"step {stop}/8" in line:
-            raise KeyboardInterrupt
+    def die_there(line):
+        if stop in line:
+            raise ZeroDivisionError
 
-    with pytest.raises(KeyboardInterrupt):
-        train(interrupted, log=stop_there)
+    with pytest.raises(ZeroDivisionError):
+        train(interrupted, log=die_there)
     with open(f"{interrupted.run_dir}/metrics.jsonl", "a", encoding="utf-8") as file:
-        file.write(f'{{"step": {stop}, "lo')  # What a killed process leaves.
+        file.write('{"step": 6, "lo')  # What a killed process leaves.
     lines = []
     train(interrupted, log=lines.append)
     continued = [line.split()[3] for line in lines if line.startswith("continuing at step")]
-    assert continued == ([] if checkpoint is None else [str(checkpoint)])
-    assert read_metrics(interrupted.run_dir) == read_metrics(options.run_dir)
-    ours, _ = load_encoder(interrupted.run_dir)
-    expected, _ = load_encoder(options.run_dir)
-    for one, two in zip(ours.weights, expected.weights, strict=True):
-        np.testing.assert_array_equal(one, two)
+    assert continued == {"step 3/8": [], "step 6/8": ["4"]}[stop]
+    assert_equal_runs(interrupted, options)
+
+
+def assert_equal_runs(ours, expected):
+    assert read_metrics(ours.run_dir) == read_metrics(expected.run_dir)
+    one, two = (
+        tf.train.load_checkpoint(f"{run.run_dir}/checkpoints/epoch-0002/state")
+        for run in (ours, expected)
+    )
+    names = {name for name in one.get_variable_to_shape_map() if not name.startswith("_")}
+    assert {name.split("/")[0] for name in names} == {"model", "optimizer", "metrics"}
+    for name in names:
+        np.testing.assert_array_equal(one.get_tensor(name), two.get_tensor(name), name)
+
+
+def test_a_signal_finishes_the_step_and_saves_the_interval_s_partial_sums(options, whole, tmp_path):
+    stopped = dataclasses.replace(options, run_dir=str(tmp_path / "stopped"))
+    before = signal.getsignal(signal.SIGTERM)
+
+    def terminate(line):
+        if line.startswith("first step done"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted, match=r"SIGTERM at step 1 of 8, saved as .*step-00000001;"):
+        train(stopped, log=terminate)
+    assert signal.getsignal(signal.SIGTERM) is before
+    # In an evaluation, which is repeated, there is nothing to wait for.
+    with pytest.raises(Interrupted, match="stopped by SIGINT; nothing is lost"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                evaluation, "evaluate", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)
+            )
+            train(stopped, log=lambda line: None)
+    lines = []
+    train(stopped, log=lines.append)
+    assert any(line.startswith("continuing at step 4") for line in lines)
+    assert_equal_runs(stopped, options)
+
+
+def test_the_tool_is_stopped_killed_and_continued(options, whole, repository, tmp_path):
+    ended = dataclasses.replace(options, run_dir=str(tmp_path / "run"))
+    command = [sys.executable, "-u", str(repository / "tools" / "train.py")]
+    command += [f"--flagfile={options.run_dir}/run.flags", f"--run_dir={ended.run_dir}"]
+    for line, number, status in (
+        ("first step done", signal.SIGTERM, 0),
+        ("kept checkpoint epoch-0001", signal.SIGKILL, -signal.SIGKILL),
+    ):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert any(text.startswith(line) for text in process.stdout)
+            with pytest.raises(InputError, match=f"in use by process {process.pid} on "):
+                RunDirectory(ended)
+            process.send_signal(number)
+            printed = process.stdout.read()
+        assert process.returncode == status
+        if status == 0:
+            assert printed.startswith("stopped by SIGTERM at step 1 of 8, saved as ")
+            assert f"--flagfile={ended.run_dir}/run.flags\n" in printed
+    lines = []
+    train(ended, log=lines.append)
+    assert any(line.startswith("continuing at step 4 ") for line in lines)
+    assert_equal_runs(ended, options)
 
 
 def test_a_kept_checkpoint_is_the_encoder_of_its_epoch(options, whole):
@@ -140,9 +201,10 @@ def test_a_run_with_a_source_prepares_its_data_first(options, tmp_path, monkeypa
     assert prepared.encoder("lexical").mean is not None
 
 
-def test_settings_that_change_the_result_are_refused_unless_allowed(options, whole):
+def test_settings_that_change_the_result_are_refused_unless_allowed(options, whole, tmp_path):
     lines = []
-    changed = dataclasses.replace(options, temperature=0.2, log_every_steps=4)
+    run_dir = str(shutil.copytree(options.run_dir, tmp_path / "run"))
+    changed = dataclasses.replace(options, run_dir=run_dir, temperature=0.2, log_every_steps=4)
     with pytest.raises(InputError, match=r"temperature \(was 0.1, is 0.2\)"):
         train(changed, log=lines.append)
     assert any("log_every_steps was 3, is 4" in line for line in lines)
@@ -150,6 +212,55 @@ def test_settings_that_change_the_result_are_refused_unless_allowed(options, who
         dataclasses.replace(changed, allow_changed=("temperature",)),
         log=lambda line: None,
     )
+
+
+def test_data_is_judged_by_what_is_in_it(options, directory, tmp_path):
+    moved = str(shutil.copytree(directory, tmp_path / "data"))
+    began = dataclasses.replace(options, run_dir=str(tmp_path / "run"), data_dir=(moved,))
+    with RunDirectory(began) as run_directory:
+        run_directory.begin()
+    lines = []
+    with RunDirectory(dataclasses.replace(began, data_dir=(directory,)), lines.append):
+        assert len(lines) == 1 and "data_dir was" in lines[0]
+    manifest = pathlib.Path(moved, "dataset.json")
+    content = json.loads(manifest.read_text())
+    content["splits"]["train"][0]["sha256"] = "0" * 64
+    manifest.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"data_dir \(was 'data [0-9a-f]{12}', is 'data"):
+        RunDirectory(began)
+    with RunDirectory(dataclasses.replace(began, allow_changed=("data_dir",))):
+        pass
+
+
+def test_a_run_directory_that_cannot_be_used_is_left_as_it_is(options, tmp_path):
+    began = dataclasses.replace(options, run_dir=str(tmp_path / "run"))
+    with RunDirectory(began) as run_directory:
+        run_directory.begin()
+        with pytest.raises(InputError, match=rf"in use by process {os.getpid()} on .*; wait for"):
+            train(began, log=lambda line: None)
+    settings = tmp_path / "run" / "options.json"
+    content = json.loads(settings.read_text())
+    settings.write_text(json.dumps(content | {"momentun": 0.5}))
+    with pytest.raises(InputError, match=r"momentun \(was 0.5, is 'unknown to this version'\)"):
+        RunDirectory(began)
+    settings.write_text("{")
+    with pytest.raises(InputError, match="options.json, received what cannot be read"):
+        RunDirectory(began)
+    settings.unlink()
+    (tmp_path / "run" / "checkpoints").mkdir()
+    with pytest.raises(InputError, match="has checkpoints but no options.json"):
+        RunDirectory(began)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write .*file/run: Not a directory"):
+        RunDirectory(dataclasses.replace(began, run_dir=str(tmp_path / "file" / "run")))
+
+
+def test_settings_stay_when_no_checkpoint_fits_them(options, whole):
+    before = pathlib.Path(options.run_dir, "options.json").read_bytes()
+    other = dataclasses.replace(options, projector_dim=8, allow_changed=("projector_dim",))
+    with pytest.raises(InputError, match="epoch-0002 does not fit this model"):
+        train(other, log=lambda line: None)
+    assert pathlib.Path(options.run_dir, "options.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,11 @@ _CHUNK = 32  # At most so many images are made by one call: enough to spread a c
 
 
 def make_batches(
-    order: Order, make: Make, start_step: int = 0, repeat: bool = True
+    order: Order,
+    make: Make,
+    start_step: int = 0,
+    repeat: bool = True,
+    share: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Fills the places of an order, in parallel and in order.
 
@@ -25,16 +29,21 @@ def make_batches(
         make: Makes an example of a record; any error of it makes the record a rotten one.
         start_step: The first batch is that of this step.
         repeat: Whether epochs follow each other without end.
+        share: Part i of n of each batch, `B / n` rows, with (i, n); the others are not made.
 
     Returns:
-        A dataset of `(example, substituted)`: what `make` returns and bool, each with `[B]` first.
+        A dataset of `(example, substituted)`: what `make` returns and bool, each with the rows of
+        the share first.
     """
-    batch_size = order.batch_size
+    part, parts = share
+    batch_size = order.batch_size // parts
     chunk = max(size for size in range(1, _CHUNK + 1) if batch_size % size == 0)
 
     def split(window: dict[str, tf.Tensor]) -> tf.data.Dataset:
         places = tf.size(window["order"], tf.int64)
-        starts = tf.data.Dataset.range(window["start"], places, chunk)
+        batches = tf.range(window["start"], places, order.batch_size)[:, None]
+        own = tf.range(part * batch_size, (part + 1) * batch_size, chunk, tf.int64)
+        starts = tf.data.Dataset.from_tensor_slices(tf.reshape(batches + own, [-1]))
         # The window goes along by reference, as often as it has chunks.
         return starts.map(lambda start: (window, tf.range(start, start + chunk)))
 

@@ -30,6 +30,7 @@ def load(
     captions: str = "draw",
     shuffle_window: int = 8192,
     repeat: bool = True,
+    share: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """The stream of training batches of a data directory.
 
@@ -50,6 +51,8 @@ def load(
         shuffle_window: Records that are permuted among each other, rounded up to whole batches;
             two windows are held in memory, undecoded.
         repeat: Whether epochs follow each other without end, or that of `start_step` is the last.
+        share: With (i, n), part i of n of each global batch, B / n rows: what worker i of n trains
+            on. Each reads the undecoded records of all, and decodes its own.
 
     Returns:
         A dataset of `(views float32 [B, V, h, w, 3], side)`; side has "substituted" bool `[B]`,
@@ -66,6 +69,11 @@ def load(
         >>> model.fit(images, steps_per_epoch=steps_per_epoch("data/flickr8k", "train", 256))
     """
     _check_options(captions, seed, start_step, shuffle_window)
+    part, parts = share
+    if not 0 <= part < parts or batch_size % parts:
+        raise InputError(
+            f"share: expected part i of n equal ones of {batch_size} images, received {share}"
+        )
     shards = open_shards(directory, split, embedding)
 
     def make(record: tf.Tensor, vectors: tf.Tensor, seeds: tf.Tensor) -> tuple[tf.Tensor, dict]:
@@ -78,12 +86,12 @@ def load(
         return views(image, tf.stack([seeds[0], key])), side
 
     order = Order(shards, batch_size, seed, shuffle_window)
-    stream = make_batches(order, make, start_step, repeat).map(
+    stream = make_batches(order, make, start_step, repeat, share).map(
         lambda example, substituted: (example[0], example[1] | {"substituted": substituted})
     )
     length = tf.data.INFINITE_CARDINALITY if repeat else order.steps - start_step % order.steps
     stream = stream.apply(tf.data.experimental.assert_cardinality(length))
-    return stream.prefetch(tf.data.AUTOTUNE).with_options(_options())
+    return stream.prefetch(tf.data.AUTOTUNE).with_options(_options(whole=parts == 1))
 
 
 def load_images(
@@ -216,9 +224,11 @@ def _hash(key: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.strings.to_hash_bucket_fast(key, 2**31 - 1), tf.int32)
 
 
-def _options() -> tf.data.Options:
+def _options(whole: bool = True) -> tf.data.Options:
     options = tf.data.Options()
     options.deterministic = True
-    # Sharding by file, the default, would change the batch with the number of workers.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    # Sharding by file, the default, would change the batch with the number of workers. What is a
+    # share already is not to be shared again.
+    policies = tf.data.experimental.AutoShardPolicy
+    options.experimental_distribute.auto_shard_policy = policies.DATA if whole else policies.OFF
     return options

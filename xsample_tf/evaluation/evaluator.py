@@ -104,12 +104,16 @@ def evaluate(
         **{"temperature": temperature, "target_temperature": target_temperature},
     }
     compared = {
-        name: projectors[name].predict(features, batch_size=batch_size, verbose=0)
-        if projectors
-        else features
+        name: _project(projectors[name], features, batch_size) if projectors else features
         for name, features in val.embeddings.items()
     }
     return _measure(compared, train, val, dataset, chosen, meta)
+
+
+def _project(projector: keras.Model, features: np.ndarray, batch_size: int) -> np.ndarray:
+    """The projector's output; its `predict` would share the work with the workers of a run."""
+    batches = np.split(features, range(batch_size, len(features), batch_size))
+    return np.concatenate([np.asarray(projector(batch, training=False)) for batch in batches])
 
 
 def _measure(

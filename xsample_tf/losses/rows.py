@@ -20,7 +20,7 @@ IMPLEMENTATIONS = ("auto", "dense", "tiled")
 _MANY_VIEWS = 1024
 # Images in a tile: a CPU's caches like it small, except that diagonal tiles do half their work in
 # vain; an accelerator (not measured) likes few, large products.
-_CPU_TILES, _ACCELERATOR_TILE = (256, 1024), 2048
+_CPU_TILES, _ACCELERATOR_TILE = (256, 512), 2048
 
 
 def contrastive_rows(

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
-from xsample_tf.losses.tiles import Block, Problem, count
+from xsample_tf.losses.tiles import Block, Problem, count, image_axis
 
 
 def sweep(
@@ -26,8 +26,8 @@ def sweep(
         visit: From the blocks of a tile to what its rows get of it and, in the triangle, its
             columns.
         wanted: The shape of what one image gets, by name.
-        anchors: The rows of the matrices.
-        images: Their columns.
+        anchors: The rows of the matrices; here the images are the first axis of all tensors.
+        images: Their columns, likewise.
         inverse: 1 / tau, for `visit`.
         join: tf.add or tf.maximum.
 
@@ -38,11 +38,14 @@ def sweep(
         return {}
     neutral = tf.constant(-float("inf") if join is tf.maximum else 0.0, inverse.dtype)
     wanted_rows = count(anchors)
-    anchors, height = _padded(anchors, problem.tile)
-    images, width = _padded(images, problem.tile)
+    anchors, height = _for_tiles(anchors, problem.tile)
+    images, width = _for_tiles(images, problem.tile)
 
     def filled(rows: int) -> Block:
-        return {name: tf.fill([rows, *shape], neutral) for name, shape in wanted.items()}
+        shapes = {name: list(shape) for name, shape in wanted.items()}
+        for name, shape in shapes.items():
+            shape.insert(image_axis(name), rows)
+        return {name: tf.fill(shape, neutral) for name, shape in shapes.items()}
 
     def row_of_tiles(i: tf.Tensor, totals: Block) -> tuple[tf.Tensor, Block]:
         rows = _part(anchors, i, height)
@@ -64,33 +67,43 @@ def sweep(
 
     last = count(anchors) // height
     _, totals = tf.while_loop(lambda i, _: i < last, row_of_tiles, (0, filled(count(anchors))))
-    return {name: values[:wanted_rows] for name, values in totals.items()}
+    return {
+        name: _moved(values, image_axis(name), 0)[:wanted_rows] for name, values in totals.items()
+    }
 
 
-def _padded(block: Block, tile: int) -> tuple[Block, int]:
-    """The block in whole tiles of equal size, none larger than `tile`, and that size."""
+def _for_tiles(block: Block, tile: int) -> tuple[Block, int]:
+    """The block as tiles have it, in whole ones of equal size, none above `tile`; and that size."""
     images = count(block)
     needed = math.ceil(images / tile)
     size = math.ceil(images / needed)
-    if size * needed == images:
-        return block, size
-    rows = tf.range(size * needed)
-    # Filled by copies, which any graph can relate; views of zeros add nothing to products.
-    filled = {
-        name: tf.gather(values, tf.minimum(rows, images - 1)) for name, values in block.items()
-    }
-    real = tf.cast(rows < images, block["views"].dtype)
-    filled["views"] *= real[:, tf.newaxis, tf.newaxis, tf.newaxis]
-    return filled | {"place": block["place"][0] + rows, "real": real}, size
+    if size * needed > images:
+        rows = tf.range(size * needed)
+        # Filled by copies, which any graph can relate; views of zeros add nothing to products.
+        block = {
+            name: tf.gather(values, tf.minimum(rows, images - 1)) for name, values in block.items()
+        }
+        real = tf.cast(rows < images, block["views"].dtype)
+        for name in {"views", "transposed"} & block.keys():
+            block[name] *= real[:, tf.newaxis, tf.newaxis, tf.newaxis]
+        block |= {"place": block["place"][0] + rows, "real": real}
+    return {name: _moved(values, 0, image_axis(name)) for name, values in block.items()}, size
+
+
+def _moved(values: tf.Tensor, source: int, target: int) -> tf.Tensor:
+    """The values with an axis moved to another place."""
+    axes = list(range(len(values.shape)))
+    axes.insert(target, axes.pop(source))
+    return values if source == target else tf.transpose(values, axes)
 
 
 def _part(block: Block, index: tf.Tensor, size: int) -> Block:
-    return {
-        name: tf.slice(
-            values, [index * size, *[0] * (len(values.shape) - 1)], [size, *values.shape[1:]]
-        )
-        for name, values in block.items()
-    }
+    parts = {}
+    for name, values in block.items():
+        shape = values.shape.as_list()
+        shape[image_axis(name)] = size
+        parts[name] = tf.slice(values, _begin(name, values, index * size), shape)
+    return parts
 
 
 def _joined(join: Callable, totals: Block, part: Block, index: tf.Tensor, size: int) -> Block:
@@ -98,9 +111,14 @@ def _joined(join: Callable, totals: Block, part: Block, index: tf.Tensor, size: 
     before = _part(totals, index, size)
     return {
         name: xla.dynamic_update_slice(
-            total,
-            join(before[name], part[name]),
-            tf.stack([index * size, *[0] * (len(total.shape) - 1)]),
+            total, join(before[name], part[name]), _begin(name, total, index * size)
         )
         for name, total in totals.items()
     }
+
+
+def _begin(name: str, values: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
+    """Where a part that starts with `image` begins."""
+    begin = [0] * len(values.shape)
+    begin[image_axis(name)] = image
+    return tf.stack(begin)

@@ -6,7 +6,7 @@ places in the rows of others, so that no gradient crosses replicas:
 
     dL/dz_i = 1/tau sum_j [w_i (p_ij - s_ij) + w_j (p_ji - s_ji)] z_j
 
-The target's part needs only the sums of images' views, since the views of an image share its row.
+The target's part is the same for all views of a pair of images: it is made once for them.
 """
 
 import functools
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.python import xla
 
 from xsample_tf.losses import replicas, tiles
 from xsample_tf.losses.sweep import sweep
@@ -123,27 +124,31 @@ def _backward(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The gradients by the anchors' views `[b, S, K, D]` and, their share, by temperature."""
     inverse = 1 / temperature
-    anchors, images = _with_factors(problem, anchors), _with_factors(problem, images)
-    size = anchors["views"].shape[-1]
-    wanted = {
-        "predicted": (problem.sides, problem.views_per_side, size),
-        "target": (problem.sides, size),
-    }
-    pulls = sweep(problem, _pulls, wanted, anchors, images, inverse)
+    anchors, images = _for_pulls(problem, anchors), _for_pulls(problem, images)
+    _, sides, views, size = anchors["views"].shape
+    wanted = {"pull": (sides, size, views)}
+    pull = _transposed(sweep(problem, _pulls, wanted, anchors, images, inverse)["pull"])
     own = 2 * anchors["own"] * anchors["target_factor"]
     own = own[:, tf.newaxis, tf.newaxis, tf.newaxis] * _own_partners(problem, anchors)
-    gradient = (pulls["predicted"] - pulls["target"][:, :, tf.newaxis] - own) * inverse
+    gradient = (pull - own) * inverse
     # The loss is a function of z_i.z_j / tau, of degree 2 in z and -1 in tau (Euler's theorem).
     return gradient, -tf.reduce_sum(anchors["views"] * gradient) * inverse / 2
 
 
-def _with_factors(problem: Problem, block: Block) -> Block:
+def _for_pulls(problem: Problem, block: Block) -> Block:
     """The block with what turns weights into probabilities times the weight of their row."""
     upstream = block["upstream"] / problem.views
     return block | {
         "predicted_factor": upstream[:, tf.newaxis, tf.newaxis] / block["predicted"],
         "target_factor": upstream / block["target"],
+        # XLA's CPU product is several times slower where a large factor has to be transposed.
+        "transposed": _transposed(block["views"]),
     }
+
+
+def _transposed(values: tf.Tensor) -> tf.Tensor:
+    """`[n, S, K, D]` to `[n, S, D, K]`, or back."""
+    return tf.transpose(values, [0, 1, 3, 2])
 
 
 def _own_partners(problem: Problem, block: Block) -> tf.Tensor:
@@ -153,21 +158,23 @@ def _own_partners(problem: Problem, block: Block) -> tf.Tensor:
     return partners - views if problem.leaves_self_out else partners + tf.zeros_like(views)
 
 
-def _partners(block: Block) -> tf.Tensor:
-    """The sum `[n, S D]` of an image's views, of the side that are candidates of each side."""
-    summed = tf.reverse(tf.reduce_sum(block["views"], axis=2), [1])
-    return tf.reshape(summed, [count(block), -1])
-
-
 def _largest(problem: Problem, rows: Block, columns: Block, inverse: tf.Tensor) -> list[Block]:
     """The largest logits and similarities of a tile's rows, and columns, where sums need them."""
     results = [{}, {}][: 1 + problem.symmetric]
     nothing = tf.constant(-float("inf"), rows["views"].dtype)
     if not problem.shared_shift:
-        logits = tiles.cosines(rows, columns) * inverse
-        logits = tf.where(tiles.candidates(problem, rows, columns), logits, nothing)
-        for result, axis in zip(results, (2, 1), strict=False):
-            result["shift"] = tiles.by_view(problem, tf.reduce_max(logits, axis), axis)
+        of_rows, of_columns = [], []
+        for candidate in tiles.candidates(columns):
+            logits = tiles.cosines(rows, candidate) * inverse
+            logits = tf.where(tiles.pairs(problem, rows, candidate), logits, nothing)
+            of_rows.append(tf.reduce_max(logits, 2))
+            of_columns.append(tf.reduce_max(logits, 1))
+        shifts = (
+            tiles.by_view(tf.reduce_max(tf.stack(of_rows), 0), count(rows)),
+            tiles.joined(of_columns),
+        )
+        for result, shift in zip(results, shifts, strict=False):
+            result["shift"] = shift
     if not problem.own_candidates:
         similarity = tiles.similarities(problem, rows, columns)
         similarity = tf.where(tiles.other_images(rows, columns), similarity, nothing)
@@ -178,61 +185,59 @@ def _largest(problem: Problem, rows: Block, columns: Block, inverse: tf.Tensor) 
 
 def _sums(problem: Problem, rows: Block, columns: Block, inverse: tf.Tensor) -> list[Block]:
     """What a tile adds to the sums of its rows, and of its columns where these are anchors too."""
-    predicted = tiles.predicted_weights(problem, rows, columns, inverse)
+    of_rows, of_columns, cosines = [], [], []
+    for candidate in tiles.candidates(columns):
+        by_row, by_column = tiles.predicted_weights(problem, rows, candidate, inverse)
+        of_rows.append(tf.reduce_sum(_of_real(by_row, columns, 1), 2))
+        if problem.symmetric:
+            of_columns.append(tf.reduce_sum(_of_real(by_column, rows, 0), 1))
+        pairs = tf.reshape(tiles.cosines(rows, candidate), [-1, count(rows), count(columns)])
+        cosines.append(tf.reduce_sum(pairs, 0))
+    of_rows, cosines = tf.add_n(of_rows), tf.add_n(cosines)
+    results = [{"predicted": tiles.by_view(of_rows, count(rows))}]
+    if problem.symmetric:
+        results.append({"predicted": tiles.joined(of_columns)})
     target = tiles.target_weights(problem, rows, columns)
-    # Summed views of one side against candidates of it: both sides' cosines in one product.
-    sides = tf.reshape(tf.reduce_sum(rows["views"], axis=2), [count(rows), -1])
-    cosines = tiles.product(sides, _partners(columns), (1, 1))
-    results = []
-    for axis, others in ((1, columns), (0, rows))[: 1 + problem.symmetric]:
-        weight, logits = target[1 - axis]
-        views = predicted[1 - axis]
-        if "real" in others:
-            real = tf.expand_dims(others["real"], 1 - axis)
-            weight *= real
-            views *= tf.repeat(real, problem.views_per_side, axis)
-        results.append(
-            {
-                "predicted": tiles.by_view(problem, tf.reduce_sum(views, axis + 1), axis + 1),
-                "target": tf.reduce_sum(weight, axis),
-                "logits": tf.reduce_sum(weight * logits, axis),
-                "cosines": tf.reduce_sum(weight * cosines, axis),
-            }
-        )
+    for result, axis, others, of_target in zip(
+        results, (1, 0), (columns, rows), target, strict=False
+    ):
+        weight, logits = of_target
+        weight = _of_real(weight, others, axis)
+        result["target"] = tf.reduce_sum(weight, axis)
+        result["logits"] = tf.reduce_sum(weight * logits, axis)
+        result["cosines"] = tf.reduce_sum(weight * cosines, axis)
     return results
+
+
+def _of_real(weights: tf.Tensor, others: Block, axis: int) -> tf.Tensor:
+    """The weights `[..., n, m]` without those of `others`, on that axis, that only fill a tile."""
+    if "real" not in others:
+        return weights
+    real = tf.tile(others["real"], [weights.shape[axis - 2] // count(others)])
+    return weights * tf.expand_dims(real, 1 - axis)
 
 
 def _pulls(problem: Problem, rows: Block, columns: Block, inverse: tf.Tensor) -> list[Block]:
     """What a tile adds to the gradients by cosines, times the other view: of rows, of columns."""
-    by_row, by_column = tiles.predicted_weights(problem, rows, columns, inverse)
-    row_factor = tiles.matrix(rows["predicted_factor"])[:, :, tf.newaxis]
-    column_factor = tiles.other_side(tiles.matrix(columns["predicted_factor"]))[:, tf.newaxis, :]
-    if by_row is by_column:
-        views = by_row * (row_factor + column_factor)
-    else:
-        views = by_row * row_factor + by_column * column_factor
     (by_row, _), (by_column, _) = tiles.target_weights(problem, rows, columns)
     row_factor = rows["target_factor"][:, tf.newaxis]
     column_factor = columns["target_factor"][tf.newaxis, :]
-    images = by_row * row_factor + by_column * column_factor
-    of_rows = {
-        "predicted": tiles.by_view(
-            problem,
-            tiles.product(views, tiles.other_side(tiles.matrix(columns["views"])), (2, 1)),
-            2,
-        ),
-        "target": tf.reshape(
-            tiles.product(images, _partners(columns), (1, 0)), [count(rows), problem.sides, -1]
-        ),
-    }
-    if not problem.symmetric:
-        return [of_rows]
-    of_columns = {
-        "predicted": tiles.by_view(
-            problem, tiles.transposed_product(views, tiles.matrix(rows["views"])), 1
-        ),
-        "target": tf.reshape(
-            tiles.transposed_product(images, _partners(rows)), [count(columns), problem.sides, -1]
-        ),
-    }
-    return [of_rows, of_columns]
+    # Else XLA would make it again for each view.
+    (target,) = xla.optimization_barrier(by_row * row_factor + by_column * column_factor)
+    row_factor = tiles.matrix(rows["predicted_factor"])[:, :, tf.newaxis]
+    of_rows, of_columns = [], []
+    for candidate in tiles.candidates(columns):
+        by_row, by_column = tiles.predicted_weights(problem, rows, candidate, inverse)
+        column_factor = candidate["predicted_factor"][:, tf.newaxis, :]
+        if by_row is by_column:
+            weights = by_row * (row_factor + column_factor)
+        else:
+            weights = by_row * row_factor + by_column * column_factor
+        pairs = tf.reshape(weights, [problem.sides, problem.views_per_side, *target.shape])
+        weights = tf.reshape(pairs - target, weights.shape)
+        of_rows.append(tiles.product(candidate["transposed"], weights, (2, 2)))
+        if problem.symmetric:
+            transposed = tf.reshape(rows["transposed"], [*of_rows[0].shape])
+            of_columns.append(tiles.product(transposed, weights, (2, 1)))
+    results = [{"pull": tiles.by_view(tf.add_n(of_rows), count(rows))}]
+    return [*results, {"pull": tiles.joined(of_columns)}] if problem.symmetric else results

@@ -1,11 +1,12 @@
 """One tile of the cross-sample matrices: what some images' views see of others'.
 
-A block holds some images, their axis first: "views" `[n, S, K, D]` of unit length, on S sides of K
-views each; "side" `[n, ...]`, prepared for the graph; "place" int32 `[n]`, in the global batch, one
-after the other; and "real" `[n]`, 0 for what only fills tiles, where they had to be filled. With
-one side an anchor's candidates are all views (X-CLR); with two, image and text, they are those of
-the other side (CLIP). Matrices over views are `[S, n K, m K]`; the graph's are `[n, m]`, once for
-all pairs of two images' views.
+A block holds some images: "views" `[S, K, n, D]` of unit length, on S sides of K views each; "side"
+`[n, ...]`, prepared for the graph; "place" int32 `[n]`, in the global batch, one after the other;
+and "real" `[n]`, 0 for what only fills tiles, where they had to be filled. With one side an
+anchor's candidates are all views (X-CLR); with two, image and text, they are those of the other
+side (CLIP). Matrices over views are `[S, K n, m]`, those of `candidates`: a view of each of m
+images at a time. So the graph's `[n, m]`, once for all pairs of two images' views, lies over each
+of their K parts.
 """
 
 import dataclasses
@@ -20,6 +21,11 @@ from xsample_tf.losses.dense import TIE
 
 Block = dict[str, tf.Tensor]
 
+# Which axis of a tile's block holds the images; elsewhere, and of all else, it is the first.
+_IMAGE_AXIS = {
+    **dict.fromkeys(("views", "shift", "predicted", "predicted_factor"), 2),
+    **dict.fromkeys(("transposed", "pull"), 3),
+}
 # Within float32, exp keeps all its digits over this many nats on one side of 1.
 _RANGE = 75.0
 # Cosines span 2 / temperature nats: down to here one shift keeps all of them within range.
@@ -68,32 +74,48 @@ class Problem:
         return self.views_per_side - self.leaves_self_out
 
 
+def candidates(columns: Block) -> list[Block]:
+    """What a block's images offer to anchors: of each, one view of the other side at a time.
+
+    Tensors lose the axis of views; "view" says which one it is.
+    """
+    result = [{"view": view} for view in range(columns["views"].shape[1])]
+    for name, values in columns.items():
+        axis = image_axis(name)
+        parts = tf.unstack(other_side(values), axis=axis - 1) if axis else [values] * len(result)
+        for block, part in zip(result, parts, strict=True):
+            block[name] = part
+    return result
+
+
+def joined(parts: list[tf.Tensor]) -> tf.Tensor:
+    """What each of `candidates` got, `[S, ..., m]`, as their block has it, `[S, ..., K, m]`."""
+    return other_side(tf.stack(parts, axis=-2))
+
+
 def predicted_weights(
-    problem: Problem, rows: Block, columns: Block, inverse_temperature: tf.Tensor
+    problem: Problem, rows: Block, candidate: Block, inverse_temperature: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """exp(logit - shift) `[S, n K, m K]` by the shifts of the rows, and by those of the columns.
+    """exp(logit - shift) `[S, K n, m]` by the shifts of the rows, and by those of the candidates.
 
     0 for an anchor as its own candidate. Where the shift is shared both are the same tensor; where
-    the columns' shifts are not known the second is None.
+    the candidates' shifts are not known the second is None.
     """
-    logits = cosines(rows, columns) * inverse_temperature
+    logits = cosines(rows, candidate) * inverse_temperature
     if problem.shared_shift:
         both = tf.exp(logits - shared_shift(inverse_temperature))
         if problem.leaves_self_out:
-            same = _same(rows, columns, problem.views_per_side)
-            both = tf.where(same, tf.zeros_like(both), both)
+            both = tf.where(_itself(rows, candidate), tf.zeros_like(both), both)
         return both, both
-    logits = tf.where(candidates(problem, rows, columns), logits, -float("inf"))
+    logits = tf.where(pairs(problem, rows, candidate), logits, -float("inf"))
 
-    def weights(block: Block, axis: int) -> tf.Tensor | None:
-        if "shift" not in block:
-            return None
-        shift = matrix(block["shift"])
-        shift = tf.expand_dims(shift if axis == 2 else other_side(shift), axis)
+    def weights(shift: tf.Tensor) -> tf.Tensor:
         # Logits exceed it only where rows or columns are mere filling.
         return tf.exp(tf.minimum(logits - shift, 0))
 
-    return weights(rows, 2), weights(columns, 1)
+    of_rows = weights(matrix(rows["shift"])[:, :, tf.newaxis])
+    known = "shift" in candidate
+    return of_rows, weights(candidate["shift"][:, tf.newaxis, :]) if known else None
 
 
 def shared_shift(inverse_temperature: tf.Tensor) -> tf.Tensor:
@@ -113,7 +135,7 @@ def target_weights(
 
     def weights(largest: tf.Tensor | float) -> tuple[tf.Tensor, tf.Tensor]:
         weight, logits = target_weight(problem, similarity, largest)
-        return tf.where(_same(rows, columns), tf.zeros_like(weight), weight), logits
+        return tf.where(_same_image(rows, columns), tf.zeros_like(weight), weight), logits
 
     if problem.own_candidates:  # Their similarity of 1 is the largest of any row.
         both = weights(1.0)
@@ -137,9 +159,9 @@ def target_weight(
     return tf.exp(logits), logits
 
 
-def cosines(rows: Block, columns: Block) -> tf.Tensor:
-    """Cosines `[S, n K, m K]` of anchors and candidates."""
-    return product(matrix(rows["views"]), other_side(matrix(columns["views"])), (2, 2))
+def cosines(rows: Block, candidate: Block) -> tf.Tensor:
+    """Cosines `[S, K n, m]` of anchors and candidates."""
+    return product(matrix(rows["views"]), candidate["views"], (2, 2))
 
 
 def similarities(problem: Problem, rows: Block, columns: Block) -> tf.Tensor:
@@ -156,36 +178,47 @@ def similarities(problem: Problem, rows: Block, columns: Block) -> tf.Tensor:
     return tf.cast(similarity, dtype)
 
 
-def candidates(problem: Problem, rows: Block, columns: Block) -> tf.Tensor:
-    """Bool `[n K, m K]`: pairs of views of real images, other than a view and itself."""
-    real = _real(rows, columns, problem.views_per_side)
-    if not problem.leaves_self_out:
-        return real
-    return real & ~_same(rows, columns, problem.views_per_side)
+def pairs(problem: Problem, rows: Block, candidate: Block) -> tf.Tensor:
+    """Bool `[K n, m]`: pairs of views of real images, other than a view and itself."""
+    real = tf.tile(_real(rows, candidate), [problem.views_per_side, 1])
+    return real & ~_itself(rows, candidate) if problem.leaves_self_out else real
 
 
 def other_images(rows: Block, columns: Block) -> tf.Tensor:
     """Bool `[n, m]`: pairs of different, real images."""
-    return _real(rows, columns) & ~_same(rows, columns)
+    return _real(rows, columns) & ~_same_image(rows, columns)
 
 
-def _real(rows: Block, columns: Block, views: int = 1) -> tf.Tensor:
-    """Bool `[n views, m views]`: pairs of views of real images."""
-    left, right = (
-        tf.repeat(block.get("real", tf.ones_like(block["place"])) > 0, views)
-        for block in (rows, columns)
-    )
+def _real(rows: Block, columns: Block) -> tf.Tensor:
+    """Bool `[n, m]`: pairs of real images."""
+    left, right = (block.get("real", tf.ones_like(block["place"])) > 0 for block in (rows, columns))
     return left[:, tf.newaxis] & right[tf.newaxis, :]
 
 
-def _same(rows: Block, columns: Block, views: int = 1) -> tf.Tensor:
-    """Bool `[n views, m views]`: where a view, or with one an image, meets itself.
+def _same_image(rows: Block, columns: Block) -> tf.Tensor:
+    """Bool `[n, m]`: where an image meets itself.
 
     A diagonal, since places are consecutive; XLA makes comparisons of stored numbers much slower.
     """
-    offset = (columns["place"][0] - rows["place"][0]) * views
-    left, right = (tf.range(count(block) * views) for block in (rows, columns))
-    return left[:, tf.newaxis] - right[tf.newaxis, :] == offset
+    return _differences(count(rows), count(columns)) == columns["place"][0] - rows["place"][0]
+
+
+def _itself(rows: Block, candidate: Block) -> tf.Tensor:
+    """Bool `[K n, m]`: where a view meets itself, on one side."""
+    n, views = count(rows), rows["views"].shape[1]
+    same_view = tf.range(views * n) // n == candidate["view"]
+    first = candidate["view"] * n + candidate["place"][0] - rows["place"][0]
+    return (_differences(views * n, count(candidate)) == first) & same_view[:, tf.newaxis]
+
+
+def _differences(rows: int, columns: int) -> tf.Tensor:
+    """Int32 `[rows, columns]`: i - j."""
+    return tf.range(rows)[:, tf.newaxis] - tf.range(columns)[tf.newaxis, :]
+
+
+def image_axis(name: str) -> int:
+    """Which axis of a tile's block holds the images."""
+    return _IMAGE_AXIS.get(name, 0)
 
 
 def count(block: Block) -> int:
@@ -194,22 +227,15 @@ def count(block: Block) -> int:
 
 
 def matrix(values: tf.Tensor) -> tf.Tensor:
-    """`[n, S, K, ...]` to `[S, n K, ...]`."""
-    images, sides, views, *rest = values.shape
-    if sides > 1:
-        values = tf.transpose(values, [1, 0, *range(2, len(values.shape))])
-    return tf.reshape(values, [sides, images * views, *rest])
+    """`[S, K, n, ...]` to `[S, K n, ...]`."""
+    sides, views, images, *rest = values.shape
+    return tf.reshape(values, [sides, views * images, *rest])
 
 
-def by_view(problem: Problem, values: tf.Tensor, reduced: int) -> tf.Tensor:
-    """`[S, n K, ...]` to `[n, S, K, ...]`, of the columns where the rows, axis 1, were reduced."""
-    values = values if reduced == 2 else other_side(values)
-    sides, rows, *rest = values.shape
-    count = problem.views_per_side
-    if sides == 1:
-        return tf.reshape(values, [rows // count, 1, count, *rest])
-    values = tf.reshape(values, [sides, rows // count, count, *rest])
-    return tf.transpose(values, [1, 0, *range(2, len(values.shape))])
+def by_view(values: tf.Tensor, images: int) -> tf.Tensor:
+    """`[S, ..., K n]` to `[S, ..., K, n]`."""
+    *rest, views = values.shape
+    return tf.reshape(values, [*rest, views // images, images])
 
 
 def other_side(values: tf.Tensor) -> tf.Tensor:
@@ -234,16 +260,3 @@ def product(left: tf.Tensor, right: tf.Tensor, axes: tuple[int, int]) -> tf.Tens
     highest = xla_data_pb2.PrecisionConfig.HIGHEST
     precision = xla_data_pb2.PrecisionConfig(operand_precision=[highest, highest])
     return xla.dot_general(left, right, dimensions, precision)
-
-
-def transposed_product(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-    """Contracts the first axis of `[S, a, b]` and `[S, a, d]`, or of `[a, b]` and `[a, d]`.
-
-    XLA's CPU product is several times slower, on one core, where its left factor is transposed; the
-    barriers keep the small factor, and not the other, transposed in memory.
-    """
-    last = len(left.shape) - 1
-    swap = [*range(last - 1), last, last - 1]
-    (right,) = xla.optimization_barrier(tf.transpose(right, swap))
-    (result,) = xla.optimization_barrier(product(right, left, (last, last - 1)))
-    return tf.transpose(result, swap)

@@ -1,14 +1,20 @@
 """The model that `fit` trains: an encoder, a projector, and the contrastive step."""
 
+import functools
+import math
+import numbers
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
+from xsample_tf.models import passes
 from xsample_tf.models.replicated import ReplicatedModel
+from xsample_tf.models.update import apply_gradients, over_replicas
 
-# What is shown of a step; means over images, and over replicas.
+# What is shown of a step; means over images, and over replicas; the number of steps skipped.
 METRICS = (
     "loss",
     "kl",
@@ -19,6 +25,7 @@ METRICS = (
     "uniformity",
     "projection_deviation",
     "substituted",
+    "skipped",
 )
 
 
@@ -39,6 +46,9 @@ class XSampleModel(ReplicatedModel):
         encoder: Keras model or layer, images `[B, H, W, 3]` to `[B, D]`; built.
         projector: Keras model or layer, `[B, D]` to the `[B, P]` that the loss compares; built.
             None compares the encoder's output.
+        microbatch_size: Images of one replica that pass the encoder at a time; None: all. The loss
+            is that of the whole batch, at the memory of a microbatch and the cost of a second
+            forward pass. Batch norm then has the statistics of the microbatch.
 
     Raises:
         InputError: An encoder that is not built, or a projector of another input size.
@@ -53,6 +63,7 @@ class XSampleModel(ReplicatedModel):
         self,
         encoder: keras.Layer,
         projector: keras.Layer | None = None,
+        microbatch_size: int | None = None,
         name: str = "x_sample_model",
         **arguments: Any,
     ):
@@ -63,10 +74,18 @@ class XSampleModel(ReplicatedModel):
                     f"{part}: expected a built Keras model, received {layer.name!r} without "
                     f"weights; call it once, or give it a keras.Input"
                 )
+        if microbatch_size is not None and (
+            not isinstance(microbatch_size, numbers.Integral) or microbatch_size < 1
+        ):
+            raise InputError(
+                f"microbatch_size: expected a number of images or None, received {microbatch_size}"
+            )
         self.encoder = encoder
         self.projector = projector
+        self.microbatch_size = microbatch_size
         self._check_sizes()
-        self._means = {name: keras.metrics.Mean(name) for name in METRICS}
+        kinds = {"loss": _Mean, "skipped": keras.metrics.Sum}
+        self._means = {name: kinds.get(name, keras.metrics.Mean)(name) for name in METRICS}
         self.built = True
 
     def _check_sizes(self) -> None:
@@ -116,25 +135,112 @@ class XSampleModel(ReplicatedModel):
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step: all views forward, the loss over the batch, and the optimizer's update."""
+        views, side, weight = keras.utils.unpack_x_y_sample_weight(data)
+        embeddings, penalty, backward = self._pass(views, training=True)
         with tf.GradientTape() as tape:
-            # The optimizer sums gradients over replicas.
-            loss = (
-                self._loss_of(data, training=True) / self.distribute_strategy.num_replicas_in_sync
-            )
-            scaled = self.optimizer.scale_loss(loss)
-        variables = self.trainable_variables
-        self.optimizer.apply_gradients(
-            zip(tape.gradient(scaled, variables), variables, strict=True)
+            tape.watch(embeddings)
+            loss, values = self._loss_of(embeddings, side, weight)
+            # Gradients are summed over replicas.
+            share = tf.cast(1 / self.distribute_strategy.num_replicas_in_sync, loss.dtype)
+            scaled = self.optimizer.scale_loss(share * loss)
+        gradients, states = backward(
+            tape.gradient(scaled, embeddings), self.optimizer.scale_loss(share)
         )
+        trained, _, moved = self._roles()
+        finite, loss = apply_gradients(
+            self.optimizer,
+            gradients,
+            trained,
+            list(zip(moved, states, strict=True)),
+            share * (loss + penalty),
+        )
+        self._means["skipped"].update_state(1 - tf.cast(finite, tf.float32))
+        self._show(values, penalty, tf.math.is_finite(loss))
         return self.get_metrics_result()
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The same loss and metrics without an update."""
-        self._loss_of(data, training=False)
+        views, side, weight = keras.utils.unpack_x_y_sample_weight(data)
+        embeddings, penalty, _ = self._pass(views, training=False)
+        _, values = self._loss_of(embeddings, side, weight)
+        self._show(values, penalty, tf.constant(True))
         return self.get_metrics_result()
 
-    def _loss_of(self, data: Any, training: bool) -> tf.Tensor:
-        """The scalar loss of a batch; updates the metrics."""
+    def _pass(
+        self, views: tf.Tensor, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor, passes.Backward]:
+        """Embeddings, penalty, and what takes the gradient: see `passes`."""
+        views = tf.convert_to_tensor(views)
+        weights, frozen, states = (
+            [tf.convert_to_tensor(variable) for variable in role] for role in self._roles()
+        )
+        function = self._compiled_encode if self.encoder_is_compiled else self._encode
+
+        def encode(weights: list, states: list, views: tf.Tensor) -> tuple:
+            return function(weights, frozen, states, views, training)
+
+        size = self.microbatch_size
+        if size is None or size == views.shape[0]:
+            return passes.whole(encode, weights, states, views)
+        return passes.by_microbatches(encode, weights, states, views, size, self._collective)
+
+    def _encode(
+        self, weights: list, frozen: list, states: list, views: tf.Tensor, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        """`embed_views` as a function of all values that it reads."""
+        roles = self._roles()
+        values = [*weights, *frozen, *states]
+        variables = [variable for role in roles for variable in role]
+        with keras.StatelessScope(
+            list(zip(variables, values, strict=True)), collect_losses=True
+        ) as scope:
+            embeddings = self.embed_views(views, training)
+            penalty = tf.cast(sum(self.losses, 0.0), embeddings.dtype)
+            states = [scope.get_current_value(state) for state in roles[2]]
+        unknown = scope.state_mapping.keys() - {id(variable) for variable in variables}
+        drawn = passes.unseeded_operations() if self.microbatch_size else []
+        if unknown or drawn:
+            raise InputError(
+                "encoder: expected random numbers and other state in variables of its layers, "
+                f"received {', '.join(drawn) or 'a variable of none of them'}; draw by "
+                "keras.random with a keras.random.SeedGenerator that is an attribute of the layer"
+            )
+        return embeddings, penalty, states
+
+    @functools.cached_property
+    def _compiled_encode(self) -> Callable:
+        return tf.function(self._encode, jit_compile=True, autograph=False)
+
+    def _roles(self) -> tuple[list[keras.Variable], list[keras.Variable], list[keras.Variable]]:
+        """Variables that are trained, that are frozen, and that the forward pass moves."""
+        layers = self._flatten_layers()
+        trained, others = self.trainable_variables, []
+        weights = {id(v) for layer in layers for v in layer._trainable_variables}
+        for part in self._parts():
+            others += part.non_trainable_variables
+        frozen = [v for v in others if id(v) in weights]
+        return trained, frozen, [v for v in others if id(v) not in weights]
+
+    def _parts(self) -> list[keras.Layer]:
+        return [part for part in (self.encoder, self.projector) if part is not None]
+
+    @property
+    def encoder_is_compiled(self) -> bool:
+        """Whether XLA compiles the encoder by itself: on several replicas, not the whole step."""
+        several = self.distribute_strategy.num_replicas_in_sync > 1
+        return bool(self.jit_compile) and several and not self._collective
+
+    @property
+    def _collective(self) -> bool:
+        """Whether the encoder's batch norm speaks to other replicas."""
+        return self.distribute_strategy.num_replicas_in_sync > 1 and any(
+            getattr(layer, "synchronized", False) for layer in self._flatten_layers()
+        )
+
+    def _loss_of(
+        self, embeddings: tf.Tensor, side: Any, weight: tf.Tensor | None
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """The scalar loss of embeddings `[B, V, P]`, and what is shown of it."""
         if getattr(self.loss, "reduction", None) != "sum_over_batch_size" or not hasattr(
             self.loss, "rows"
         ):
@@ -142,11 +248,9 @@ class XSampleModel(ReplicatedModel):
                 "loss: expected compile(loss=XSampleContrastiveLoss(...)) with its default "
                 f"reduction, received {self.loss!r}"
             )
-        views, side, weight = keras.utils.unpack_x_y_sample_weight(data)
-        embeddings = self.embed_views(views, training=training)
         rows, statistics = self.loss.rows(self._side_for_loss(side), embeddings)
         weighted = rows if weight is None else rows * tf.cast(weight, rows.dtype)
-        loss = tf.reduce_mean(weighted) + sum(self.losses, 0.0)
+        loss = tf.reduce_mean(weighted)
         entropy = statistics["target_entropy"]
         values = statistics | {
             "loss": loss,
@@ -156,9 +260,14 @@ class XSampleModel(ReplicatedModel):
         }
         if isinstance(side, dict) and "substituted" in side:
             values["substituted"] = tf.cast(side["substituted"], tf.float32)
+        return loss, values
+
+    def _show(self, values: dict[str, tf.Tensor], penalty: tf.Tensor, finite: tf.Tensor) -> None:
+        """Takes values into the means of `METRICS`, unless the step's loss is not finite."""
+        values["loss"] += tf.cast(penalty, values["loss"].dtype)
         for name, value in values.items():
-            self._means[name].update_state(value)
-        return loss
+            counts = tf.fill(tf.shape(value), tf.cast(finite, tf.float32))
+            self._means[name].update_state(tf.where(finite, value, 0), counts)
 
     def _side_for_loss(self, side: Any) -> Any:
         wanted = self.loss.graph.features
@@ -183,6 +292,7 @@ class XSampleModel(ReplicatedModel):
             "name": self.name,
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "projector": keras.saving.serialize_keras_object(self.projector),
+            "microbatch_size": self.microbatch_size,
         }
 
     @classmethod
@@ -195,14 +305,19 @@ class XSampleModel(ReplicatedModel):
         return cls(**{**config, **parts})
 
 
+class _Mean(keras.metrics.Mean):
+    """A mean that is NaN, not 0, when nothing was finite."""
+
+    def result(self) -> tf.Tensor:
+        return tf.where(self.count > 0, super().result(), math.nan)
+
+
 def _deviation(embeddings: tf.Tensor) -> tf.Tensor:
     """Standard deviation `[P]` of the normalised projections `[B, V, P]` of all replicas.
 
     Its mean is 1 / sqrt(P) where they fill their P dimensions; a collapse shows as a drop.
     """
     unit = tf.math.l2_normalize(embeddings, axis=-1)
-    moments = tf.stack([tf.reduce_mean(part, axis=[0, 1]) for part in (unit, tf.square(unit))])
-    context = tf.distribute.get_replica_context()
-    if context is not None and context.num_replicas_in_sync > 1:
-        moments = context.all_reduce("MEAN", moments)
+    moments = [tf.reduce_mean(part, axis=[0, 1]) for part in (unit, tf.square(unit))]
+    moments = over_replicas("MEAN", moments)
     return tf.sqrt(tf.maximum(moments[1] - tf.square(moments[0]), 0))

@@ -27,8 +27,10 @@ def make_views(options: Options) -> views.SimCLR | views.AutoAugment:
     return views.AutoAugment(options.image_size, views=options.views, min_scale=options.min_crop)
 
 
-def make_stream(options: Options, first_step: int = 0) -> tf.data.Dataset:
-    """The training batches from a step on."""
+def make_stream(
+    options: Options, first_step: int = 0, share: tuple[int, int] = (0, 1)
+) -> tf.data.Dataset:
+    """The training batches from a step on, or this share of their rows."""
     return data.load(
         options.data_dir,
         "train",
@@ -39,6 +41,7 @@ def make_stream(options: Options, first_step: int = 0) -> tf.data.Dataset:
         embedding=options.embedding or None,
         captions=options.captions,
         shuffle_window=options.shuffle_window,
+        share=share,
     )
 
 
@@ -66,23 +69,23 @@ def make_graph(options: Options, dataset: data.Dataset) -> graphs.SimilarityGrap
 
 
 def make_model(options: Options) -> models.XSampleModel:
-    """Encoder and projector with fresh weights that depend on the seed alone.
-
-    Batch norm is synchronised where the strategy in force has several replicas.
-    """
+    """Encoder and projector with fresh weights that depend on the seed alone."""
+    synchronized = {"auto": None, "on": True, "off": False}[options.synchronized_batch_norm]
     keras.utils.set_random_seed(options.seed)
     encoder = models.backbone(
         options.backbone,
         image_size=options.image_size,
         small_images=options.small_images,
+        synchronized_batch_norm=synchronized,
     )
     projector = models.projector(
         encoder.output_shape[-1],
         options.projector_hidden,
         options.projector_dim,
         options.projector_layers,
+        synchronized,
     )
-    return models.XSampleModel(encoder, projector)
+    return models.XSampleModel(encoder, projector, options.microbatch_size or None)
 
 
 def make_optimizer(
@@ -95,10 +98,8 @@ def make_optimizer(
     )
     # A trial run that ends within the warm-up takes the same first steps as the whole run.
     schedule = optimizers.warmup_cosine(peak, max(total_steps, warmup_steps + 1), warmup_steps)
-    return (
-        optimizers.build(options.optimizer, schedule, options.weight_decay, options.momentum),
-        peak,
-    )
+    settings = options.weight_decay, options.momentum, options.clip_norm
+    return optimizers.build(options.optimizer, schedule, *settings), peak
 
 
 def make_loss(
@@ -139,9 +140,11 @@ def accelerated() -> bool:
 
 
 def precision_policy(options: Options) -> str:
-    """The Keras dtype policy: bfloat16 where asked, or where the device computes in it."""
+    """The Keras dtype policy: the one asked for, or bfloat16 where the device computes in it."""
+    if options.precision == "float32":
+        return "float32"
     if options.precision != "auto":
-        return {"float32": "float32", "bfloat16": "mixed_bfloat16"}[options.precision]
+        return f"mixed_{options.precision}"
     capable = bool(tf.config.list_logical_devices("TPU"))
     for device in tf.config.list_physical_devices("GPU"):
         details = tf.config.experimental.get_device_details(device)
@@ -149,19 +152,8 @@ def precision_policy(options: Options) -> str:
     return "mixed_bfloat16" if capable else "float32"
 
 
-def compile_step(options: Options, replicas: int) -> tuple[bool, str]:
-    """Whether the step is compiled by XLA, and why.
-
-    Raises:
-        InputError: It is asked for on several replicas.
-    """
-    if replicas > 1:
-        if options.xla == "on":
-            raise InputError(
-                f"xla: expected auto or off on {replicas} replicas, received on: a step with "
-                "collectives cannot be compiled whole; the tiled loss is compiled by itself"
-            )
-        return False, "a step with collectives cannot be compiled whole; the tiled loss is"
+def compile_step(options: Options) -> tuple[bool, str]:
+    """Whether XLA compiles what it can of the step, and why."""
     if options.xla != "auto":
         return options.xla == "on", "as asked"
     if accelerated():
@@ -201,6 +193,27 @@ def side_information(options: Options, graph: graphs.SimilarityGraph, images: in
     return data.side_information(
         options.data_dir, "train", options.embedding or None, limit=images
     )[graph.features]
+
+
+def describe_compilation(model: models.XSampleModel, why: str) -> str:
+    """What of the model's step XLA compiles, and why."""
+    if not model.jit_compile:
+        return f"XLA: the tiled loss only; {why}"
+    if model.distribute_strategy.num_replicas_in_sync == 1:
+        return f"XLA: the whole step; {why}"
+    if model.encoder_is_compiled:
+        return f"XLA: encoder and tiled loss, with collectives between them; {why}"
+    return "XLA: the tiled loss only; it cannot compile batch norm that speaks to other replicas"
+
+
+def check_microbatches(options: Options, replicas: int) -> None:
+    """Raises `InputError` unless microbatches divide the replica's share of the batch."""
+    share = options.batch_size // replicas
+    if options.microbatch_size and share % options.microbatch_size:
+        raise InputError(
+            f"microbatch_size: expected a divisor of the {share} images of each of {replicas} "
+            f"replica{'s' if replicas > 1 else ''}, received {options.microbatch_size}"
+        )
 
 
 def choose_target_temperature(

@@ -1,144 +1,154 @@
-"""What happens between steps: the progress line, logs, checkpoints and evaluations."""
+"""What happens between steps: the progress line, logs, and stopping."""
 
-import json
 import math
-import pathlib
 import time
 from collections.abc import Callable
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from xsample_tf.errors import InputError
+from xsample_tf.training.checkpoints import Checkpoints
+from xsample_tf.training.logs import Logs
+from xsample_tf.training.options import Options
+
+# Fewer steps say little about the share of skipped ones: float16 skips some at first.
+_SKIPPED_WINDOW = 50
 
 
 class Intervals(keras.callbacks.Callback):
     """Closes log intervals: one line on the screen, in metrics.jsonl and in TensorBoard each.
 
-    An interval ends every `every` steps and at the end of an epoch, a function of the step alone,
-    so that a resumed run's file equals an undisturbed one's. Its values are those of the interval
-    alone; what depends on the clock is on the screen and in TensorBoard only.
+    An interval ends every `log_every_steps` and at the end of an epoch, a function of the step
+    alone, so that a resumed run's file equals an undisturbed one's. Its values are those of the
+    interval alone; what depends on the clock is on the screen and in TensorBoard only.
 
     Args:
-        directory: The run's directory.
+        logs: The run's logs.
+        checkpoints: Where the last good one is, and where the state goes when the run is stopped.
+        options: The run's settings.
         first_step: Step at which this process takes over.
         total_steps: Length of the run.
         steps_per_epoch: Steps in an epoch.
-        every: Steps in an interval.
-        pairs_per_step: Images in the global batch.
-        max_substituted: Share of unreadable records at which the run is stopped.
         then: Called with the step when an interval has ended.
+        stop: Called after every step: whether to save and to end there.
         log: Where the progress line goes.
+
+    Attributes:
+        step: Steps taken.
     """
 
     def __init__(
         self,
-        directory: pathlib.Path,
+        logs: Logs,
+        checkpoints: Checkpoints,
+        options: Options,
         first_step: int,
         total_steps: int,
         steps_per_epoch: int,
-        every: int,
-        pairs_per_step: int,
-        max_substituted: float,
         then: Callable[[int], None],
+        stop: Callable[[], bool],
         log: Callable[[str], None] = print,
     ):
         super().__init__()
-        self._path = directory / "metrics.jsonl"
-        self._writer = tf.summary.create_file_writer(str(directory / "tensorboard"))
-        self._step = self._begin = self._first = first_step
-        self._total, self._per_epoch, self._every = total_steps, steps_per_epoch, every
-        self._pairs, self._max_substituted = pairs_per_step, max_substituted
-        self._then, self._log = then, log
+        self.step = self._begin = self._first = first_step
+        self._logs, self._checkpoints, self._options = logs, checkpoints, options
+        self._total, self._per_epoch = total_steps, steps_per_epoch
+        self._then, self._stop, self._log = then, stop, log
+        self._skipped = self._judged = 0
         self._paused = 0.0
-        _drop_lines_after(self._path, first_step)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Starts the clocks; the first step also traces and compiles."""
         self._log("tracing the training step (the first one takes longer) ...")
         self._start = self._interval_start = time.perf_counter()
         self._waited = self.model.seconds_waiting
+        self._partial = [variable.numpy() for variable in self.model.metrics_variables]
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Puts back the partial sums of an interval within which the run was stopped."""
+        for variable, value in zip(self.model.metrics_variables, self._partial, strict=True):
+            variable.assign(value)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Counts the step, and closes the interval where one ends."""
-        self._step += 1
-        if self._step == self._first + 1:
+        self.step += 1
+        if self.step == self._first + 1:
             self._log(f"first step done in {time.perf_counter() - self._start:.1f} s")
             # The first step's tracing would spoil the rate that the ETA is computed from.
             self._start, self._waited = time.perf_counter(), self.model.seconds_waiting
             self._interval_start = self._start
-            self._rate_from = self._step
-        ends = self._step % self._every == 0 or self._step % self._per_epoch == 0
-        if ends or self._step == self._total:
+            self._rate_from = self.step
+        ends = self.step % self._options.log_every_steps == 0 or self.step % self._per_epoch == 0
+        if ends or self.step == self._total:
             self._close(logs)
+        if self._stop():
+            if self._checkpoints.step != self.step:
+                self._checkpoints.save(self.step)
+            self.model.stop_training = True
 
     def _close(self, logs: dict[str, Any]) -> None:
         values = {name: float(value) for name, value in logs.items()}
         values["learning_rate"] = float(self.model.optimizer.learning_rate)
-        line = {"step": self._step, "epoch": self._step / self._per_epoch, **values}
+        line = {"step": self.step, "epoch": self.step / self._per_epoch, **values}
         now = time.perf_counter()
-        steps = self._step - max(self._begin, self._rate_from)
+        steps = self.step - max(self._begin, self._rate_from)
         clock = {
-            "pairs_per_second": self._pairs * steps / max(now - self._interval_start, 1e-9),
+            "pairs_per_second": self._options.batch_size
+            * steps
+            / max(now - self._interval_start, 1e-9),
             "data_wait": (self.model.seconds_waiting - self._waited)
             / max(now - self._interval_start, 1e-9),
         }
         self._log(self._progress(values, clock, now))
         self._check(values)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        with self._writer.as_default(step=self._step):
-            for name, value in {**values, **clock}.items():
-                tf.summary.scalar(name, value)
-        self._writer.flush()
+        self._logs.append(line)
+        self._logs.draw(self.step, {**values, **clock})
         self.model.reset_metrics()
-        self._begin = self._step
-        self._then(self._step)
+        self._begin = self.step
+        self._then(self.step)
         # Checkpoints and evaluations are no part of the rate of training.
         self._paused += time.perf_counter() - now
         self._interval_start, self._waited = time.perf_counter(), self.model.seconds_waiting
 
     def _progress(self, values: dict[str, float], clock: dict[str, float], now: float) -> str:
-        done = self._step - self._rate_from
+        done = self.step - self._rate_from
         per_step = (now - self._start - self._paused) / done if done else math.nan
+        skipped = f"skipped {values['skipped']:.0f}  " if values.get("skipped") else ""
         return (
-            f"epoch {self._step / self._per_epoch:.2f}/{self._total / self._per_epoch:.4g}  "
-            f"step {self._step}/{self._total}  loss {values['loss']:.4f}  kl {values['kl']:.4f}  "
-            f"{clock['pairs_per_second']:.0f} pairs/s  data wait {clock['data_wait']:.0%}  "
-            f"eta {_duration((self._total - self._step) * per_step)}"
+            f"epoch {self.step / self._per_epoch:.2f}/{self._total / self._per_epoch:.4g}  "
+            f"step {self.step}/{self._total}  loss {values['loss']:.4f}  kl {values['kl']:.4f}  "
+            f"{skipped}{clock['pairs_per_second']:.0f} pairs/s  "
+            f"data wait {clock['data_wait']:.0%}  "
+            f"eta {_duration((self._total - self.step) * per_step)}"
         )
 
     def _check(self, values: dict[str, float]) -> None:
-        where = f"between steps {self._begin} and {self._step}"
-        if not math.isfinite(values["loss"]):
+        where = f"between steps {self._begin} and {self.step}"
+        last = self._checkpoints.newest or "the beginning"
+        self._skipped += values.get("skipped", 0)
+        self._judged += self.step - self._begin
+        window = self._judged if self.step == self._total else max(self._judged, _SKIPPED_WINDOW)
+        if self._skipped > self._options.max_skipped * window:
             raise InputError(
-                f"loss: not finite {where}; lower learning_rate or lengthen the warm-up, and run "
-                "the same command to continue from the last checkpoint"
+                f"loss: {self._skipped:.0f} of the {self._judged} steps to step {self.step} were "
+                f"skipped, since the loss or a gradient was not finite, more than max_skipped="
+                f"{self._options.max_skipped:g}; lower learning_rate or lengthen the warm-up, and "
+                f"the same command continues from {last}"
             )
-        if values["substituted"] > self._max_substituted:
+        if self._judged >= _SKIPPED_WINDOW:
+            self._skipped = self._judged = 0
+        if not math.isfinite(values["loss"]) and not values.get("skipped"):
+            raise InputError(
+                f"loss: not finite {where}; lower learning_rate or lengthen the warm-up, and the "
+                f"same command continues from {last}"
+            )
+        if values["substituted"] > self._options.max_substituted:
             raise InputError(
                 f"data: {values['substituted']:.1%} of the records {where} could not be read, more "
-                f"than max_substituted={self._max_substituted:g}; check the shards, or raise the "
-                "limit"
+                f"than max_substituted={self._options.max_substituted:g}; check the shards, or "
+                f"raise the limit; the same command continues from {last}"
             )
-
-
-def _drop_lines_after(path: pathlib.Path, step: int) -> None:
-    """A run that died after its last checkpoint repeats steps: their lines are written again.
-
-    One that begins at step 0 writes all of them, that of the evaluation before it included.
-    """
-    if path.exists():
-        lines = path.read_text(encoding="utf-8").splitlines() if step else []
-        kept = []
-        for line in lines:
-            try:
-                if json.loads(line)["step"] <= step:
-                    kept.append(line + "\n")
-            except ValueError:
-                break  # The line that a killed process was writing.
-        path.write_text("".join(kept), encoding="utf-8")
 
 
 def _duration(seconds: float) -> str:

@@ -134,6 +134,7 @@ def build(
     learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
     weight_decay: float = 0.0,
     momentum: float = 0.9,
+    clip_norm: float = 0.0,
 ) -> keras.optimizers.Optimizer:
     """Builds an optimizer that leaves biases and norms out of weight decay.
 
@@ -146,6 +147,8 @@ def build(
         learning_rate: Number above 0, or a schedule such as `warmup_cosine`'s.
         weight_decay: From 0.
         momentum: In [0, 1); for "adamw" the decay of the gradient's mean, its beta_1.
+        clip_norm: Largest global norm of the gradient; 0: no limit. `XSampleModel` clips the sum
+            over replicas.
 
     Raises:
         InputError: An unknown name, or a number out of range.
@@ -159,11 +162,15 @@ def build(
         learning_rate = _number("learning_rate", learning_rate, above=0)
     weight_decay = _number("weight_decay", weight_decay, at_least=0)
     momentum = _number("momentum", momentum, at_least=0, below=1)
-    if name == "lars":
-        return LARS(learning_rate, momentum=momentum, weight_decay=weight_decay)
-    if name == "sgd":
-        return SGD(learning_rate, momentum=momentum, weight_decay=weight_decay)
-    return AdamW(learning_rate, beta_1=momentum, weight_decay=weight_decay)
+    clip_norm = _number("clip_norm", clip_norm, at_least=0)
+    kind, arguments = {
+        "lars": (LARS, {"momentum": momentum}),
+        "sgd": (SGD, {"momentum": momentum}),
+        "adamw": (AdamW, {"beta_1": momentum}),
+    }[name]
+    return kind(
+        learning_rate, weight_decay=weight_decay, global_clipnorm=clip_norm or None, **arguments
+    )
 
 
 def warmup_cosine(

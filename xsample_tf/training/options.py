@@ -18,7 +18,8 @@ CHOICES = {
     "backbone": tuple(BACKBONES),
     "optimizer": tuple(OPTIMIZERS),
     "learning_rate_scaling": ("none", "linear", "sqrt"),
-    "precision": ("auto", "float32", "bfloat16"),
+    "precision": ("auto", "float32", "bfloat16", "float16"),
+    "synchronized_batch_norm": ("auto", "on", "off"),
     "xla": ("auto", "on", "off"),
     "strategy": STRATEGIES,
 }
@@ -53,6 +54,12 @@ class Options:
     max_substituted: float = _option(
         0.02, "Stop when more than this share of the records cannot be read.", False
     )
+    max_skipped: float = _option(
+        0.5,
+        "Stop when more than this share of the steps, of 50 at least, was skipped because the loss "
+        "or a gradient was not finite.",
+        False,
+    )
     # Views.
     image_size: int = _option(224, "Side of the square views, in pixels.")
     views: int = _option(2, "Views of each image.")
@@ -76,8 +83,16 @@ class Options:
     projector_dim: int = _option(128, "Size of the projection that the loss compares.")
     projector_hidden: int = _option(2048, "Size of the projector's hidden layers.")
     projector_layers: int = _option(2, "Layers of the projector.")
+    synchronized_batch_norm: str = _option(
+        "auto", "Batch statistics over all replicas: auto is on where there are several."
+    )
     # Optimisation.
     batch_size: int = _option(1024, "Images in the global batch; each gives several views.")
+    microbatch_size: int = _option(
+        0,
+        "Images of one replica that pass the encoder at a time, for less memory at the exact loss "
+        "of the whole batch; batch norm has the microbatch's statistics; 0: all.",
+    )
     epochs: int | None = _option(None, "Length of the run in epochs; not with steps.")
     steps: int | None = _option(None, "Length of the run in steps; not with epochs.")
     warmup_epochs: float = _option(10.0, "Linear warm-up of the learning rate, in epochs.")
@@ -88,14 +103,29 @@ class Options:
     )
     weight_decay: float = _option(1e-6, "Weight decay; not on biases and norms.")
     momentum: float = _option(0.9, "Momentum of lars and sgd.")
-    precision: str = _option("auto", "auto is bfloat16 where the device has it, else float32.")
+    clip_norm: float = _option(
+        0.0, "Largest global norm of the gradient, summed over replicas; 0: no limit."
+    )
+    precision: str = _option(
+        "auto",
+        "float32, bfloat16, or float16 with loss scaling; auto is bfloat16 where the device has "
+        "it, else float32.",
+    )
     tf32: bool = _option(
         True,
         "Let recent GPUs round the factors of float32 products (TF32); the tiled loss never does.",
     )
-    xla: str = _option("auto", "Compile the step: auto is on where there is an accelerator.", False)
+    xla: str = _option(
+        "auto",
+        "Compile what can be compiled of the step: auto is on where there is an accelerator.",
+        False,
+    )
     strategy: str = _option(
-        "auto", "auto is mirrored where there are several GPUs, else one_device.", False
+        "auto",
+        "one_device, mirrored (all GPUs of this machine), multi_worker (several machines, by "
+        "TF_CONFIG or SLURM) or tpu; auto is multi_worker where TF_CONFIG names several workers, "
+        "mirrored where there are several GPUs, else one_device.",
+        False,
     )
     seed: int = _option(0, "Seed of weights, order and views.")
     # The run.
@@ -134,10 +164,17 @@ class Options:
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise InputError(f"{name}: expected a number above 0, received {value}")
-        for name in ("weight_decay", "warmup_epochs", "keep_every_epochs", "evaluate_every_epochs"):
+        from_zero = "weight_decay warmup_epochs keep_every_epochs evaluate_every_epochs"
+        from_zero += " microbatch_size clip_norm"
+        for name in from_zero.split():
             if not (getattr(self, name) >= 0 and math.isfinite(getattr(self, name))):
                 raise InputError(
                     f"{name}: expected 0 or a number above, received {getattr(self, name)}"
+                )
+        for name in ("max_skipped", "max_substituted"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(
+                    f"{name}: expected a share, 0 to 1, received {getattr(self, name)}"
                 )
         if self.batch_size < 2:
             raise InputError("batch_size: expected at least 2 images, received 1")

@@ -1,6 +1,8 @@
 """A training run from its options: data, model, fit, evaluation, export."""
 
+import dataclasses
 import functools
+import hashlib
 import json
 import os
 import pathlib
@@ -15,9 +17,13 @@ from xsample_tf.errors import InputError
 from xsample_tf.export import export
 from xsample_tf.training import assemble
 from xsample_tf.training.callbacks import Intervals
+from xsample_tf.training.checkpoints import Checkpoints
+from xsample_tf.training.files import writing
+from xsample_tf.training.interruption import Interrupted, StopSignals
+from xsample_tf.training.logs import Logs
 from xsample_tf.training.options import Options
 from xsample_tf.training.run_directory import RunDirectory
-from xsample_tf.training.strategy import make_strategy
+from xsample_tf.training.workers import Workers
 from xsample_tf.version import __version__
 
 # Of what a run prepares itself: small data, whose figures need some hundreds of images.
@@ -36,26 +42,42 @@ def train(options: Options, log: Callable[[str], None] = print) -> dict[str, Any
 
     Raises:
         InputError: The options, the data or the directory cannot be used. Raised before the first
-            step, except for a loss that is not finite and data that turns out to be unreadable.
+            step, except for a loss that is not finite, data that turns out to be unreadable and
+            writes that fail.
+        Interrupted: SIGTERM or SIGINT came, and what the run had done is saved.
 
     Example:
         >>> train(Options(data_dir=("data/flickr8k",), run_dir="runs/first", epochs=10))
     """
     if not options.run_dir:
         raise InputError("run_dir: expected a directory for the run, received none")
-    dataset = open_dataset(options, log)
-    steps_per_epoch = data.steps_per_epoch(options.data_dir, "train", options.batch_size)
-    total_steps = assemble.length(options, steps_per_epoch)
-    graph = assemble.make_graph(options, dataset)
-    strategy = make_strategy(options.strategy)
-    replicas = strategy.num_replicas_in_sync
-    assemble.check_batch(options, replicas)
-    compiled, why = assemble.compile_step(options, replicas)
-    directory = RunDirectory(options, log)
-    tf.config.experimental.enable_tensor_float_32_execution(options.tf32)
+    # First, since a worker joins the others before TensorFlow does anything, or not at all.
+    workers = Workers(options.strategy, log)
+    with workers.watched():
+        return _train(options, workers)
 
+
+def _train(options: Options, workers: Workers) -> dict[str, Any]:
+    log, strategy = workers.log, workers.strategy
+    with workers.together():
+        if workers.chief:
+            _prepare(options, log)
+    with workers.together():
+        dataset = open_dataset(options)
+        steps_per_epoch = data.steps_per_epoch(options.data_dir, "train", options.batch_size)
+        total_steps = assemble.length(options, steps_per_epoch)
+        graph = assemble.make_graph(options, dataset)
+        replicas = strategy.num_replicas_in_sync
+        assemble.check_batch(options, replicas)
+        assemble.check_microbatches(options, replicas)
+        compiled, why = assemble.compile_step(options)
+    workers.agree(_facts(options))
+    with workers.together():
+        directory = RunDirectory(options, log, workers.chief)
+    tf.config.experimental.enable_tensor_float_32_execution(options.tf32)
     policy = assemble.precision_policy(options)
-    with assemble.precision(policy):
+
+    with StopSignals() as signals, directory, assemble.precision(policy):
         temperature, summary = assemble.choose_target_temperature(options, graph, dataset)
         with strategy.scope():
             model = assemble.make_model(options)
@@ -65,7 +87,7 @@ def train(options: Options, log: Callable[[str], None] = print) -> dict[str, Any
             model.compile(
                 optimizer, assemble.make_loss(options, graph, temperature), jit_compile=compiled
             )
-            optimizer.build(model.trainable_variables)
+            model.optimizer.build(model.trainable_variables)
         log(
             f"data: {', '.join(options.data_dir)}, {dataset.records('train')} images; "
             f"{assemble.describe_length(options, total_steps, steps_per_epoch)}"
@@ -74,20 +96,36 @@ def train(options: Options, log: Callable[[str], None] = print) -> dict[str, Any
             f"model: {options.backbone}, {model.count_params() / 1e6:.1f} M weights with its "
             f"projector; {options.optimizer}, peak learning rate {learning_rate:g}; {policy}; "
             f"{replicas} replica{'s' if replicas > 1 else ''}; "
-            f"XLA {'on' if compiled else 'off'}: {why}"
+            f"{assemble.describe_compilation(model, why)}"
         )
         log(assemble.describe_target(summary, options))
         evaluate = _evaluation(model, options, temperature)
-        step = _fit(model, directory, options, total_steps, steps_per_epoch, evaluate, log)
-        return _finish(model, directory, options, dataset, step, evaluate, log)
+        step = _fit(
+            model, directory, options, total_steps, steps_per_epoch, evaluate, signals, workers
+        )
+        return workers.from_chief(
+            lambda: _finish(model, directory, options, dataset, step, evaluate, log)
+        )
 
 
-def open_dataset(options: Options, log: Callable[[str], None]) -> data.Dataset:
-    """The data, prepared first where a source is given; one that stands for all directories."""
+def _facts(options: Options) -> dict[str, Any]:
+    """What has to be the same on all workers; where the data lies may differ."""
+    facts = dataclasses.asdict(options)
+    directories = facts.pop("data_dir")
+    for number, directory in enumerate(directories):
+        manifest = pathlib.Path(directory, "dataset.json").read_bytes()
+        facts[f"dataset.json of data_dir {number}"] = hashlib.sha256(manifest).hexdigest()[:12]
+    return facts | {"xsample_tf": __version__, "tensorflow": tf.__version__}
+
+
+def _prepare(options: Options, log: Callable[[str], None]) -> None:
+    """Prepares the data where a source is given and the data is not there yet."""
     if not options.data_dir:
         raise InputError("data_dir: expected a directory that tools/prepare_data.py wrote")
     first = options.data_dir[0]
-    if options.source and not os.path.exists(os.path.join(first, "dataset.json")):
+    # A preparation that was killed may have left images without captions' vectors.
+    there = os.path.exists(os.path.join(first, "dataset.json"))
+    if options.source and not (there and data.read_dataset(first).encoders):
         log(f"preparing {first} from {options.source}")
         data.prepare(
             options.source,
@@ -95,6 +133,11 @@ def open_dataset(options: Options, log: Callable[[str], None]) -> data.Dataset:
             encoders=[text.load_encoder(options.text_encoder)],
             options=data.SourceOptions(validation_fraction=_VALIDATION_FRACTION),
         )
+
+
+def open_dataset(options: Options) -> data.Dataset:
+    """The data; one that stands for all directories."""
+    first = options.data_dir[0]
     dataset = data.read_dataset(first)
     if not dataset.splits.get("val"):
         raise InputError(
@@ -111,64 +154,96 @@ def _fit(
     total_steps: int,
     steps_per_epoch: int,
     evaluate: Callable[..., dict[str, Any]],
-    log: Callable[[str], None],
+    signals: StopSignals,
+    workers: Workers,
 ) -> int:
     """Trains from the newest checkpoint to the last step, and returns that step."""
-    manager = directory.checkpoints(model)
-    first = directory.restore(manager, model)
+    log = workers.log
+    with workers.together():
+        checkpoints = Checkpoints(directory.path / "checkpoints", model, options.keep)
+        first = checkpoints.restore(log)
+    # Else run_dir is another directory there.
+    workers.agree({"step of the newest checkpoint in run_dir": first})
+    directory.begin()
     if first:
-        log(f"continuing at step {first} from {manager.latest_checkpoint}")
+        log(f"continuing at step {first} from {checkpoints.newest}")
     if first >= total_steps:
         return first
+    logs = Logs(directory.path, first, workers.chief)
 
-    def evaluate_now(step: int) -> None:
-        scores = evaluate(limit=options.evaluate_limit, log=log)
+    def due(step: int, every_epochs: int) -> bool:
+        return every_epochs > 0 and step % (every_epochs * steps_per_epoch) == 0
+
+    def evaluate_if_due(step: int) -> None:
+        if not due(step, options.evaluate_every_epochs) or step == total_steps:
+            return
+        if logs.evaluated(step) or signals.received or not workers.chief:
+            return  # Continued, the run comes by here again; other workers wait in the next step.
+        with signals.deferred(False):
+            scores = evaluate(limit=options.evaluate_limit, log=log)
         log(evaluation.summary(scores, step))
-        with (directory.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, "evaluation": scores["trained"]}) + "\n")
+        logs.append({"step": step, "evaluation": scores["trained"]})
 
     def at_interval_end(step: int) -> None:
-        epoch, rest = divmod(step, steps_per_epoch)
-        last = step == total_steps
-        if rest == 0 and _due(epoch, options.evaluate_every_epochs) and not last:
-            evaluate_now(step)
-        if last or step // options.checkpoint_every_steps > saved[0] // (
-            options.checkpoint_every_steps
-        ):
-            manager.save(checkpoint_number=step)
-            saved[0] = step
-        if rest == 0 and _due(epoch, options.keep_every_epochs):
-            log(f"kept checkpoint {directory.keep(model, epoch)}")
+        every = options.checkpoint_every_steps
+        passed = step // every > checkpoints.step // every
+        kept = due(step, options.keep_every_epochs)
+        # Before an evaluation as well, so that a kill during it costs no steps.
+        if passed or kept or due(step, options.evaluate_every_epochs) or step == total_steps:
+            name = f"epoch-{step // steps_per_epoch:04d}" if kept else None
+            path = checkpoints.save(step, name)
+            if kept:
+                log(f"kept checkpoint {path.name}")
+        evaluate_if_due(step)
 
-    saved = [first]
+    evaluate_if_due(first)  # At 0 the untrained encoder, to compare the later ones with.
+    stream = _distribute(options, workers.strategy, first)
     intervals = Intervals(
-        directory.path,
+        logs,
+        checkpoints,
+        options,
         first,
         total_steps,
         steps_per_epoch,
-        options.log_every_steps,
-        options.batch_size,
-        options.max_substituted,
-        at_interval_end,
-        log,
+        then=at_interval_end,
+        stop=lambda: workers.any(signals.received is not None),
+        log=log,
     )
-    if first == 0 and options.evaluate_every_epochs:
-        evaluate_now(0)  # The untrained encoder, for the eye to compare the later ones with.
-    with assemble.explained(options):
-        # One Keras epoch for what is left: epochs are a matter of the global step here, so that a
-        # run can continue in the middle of one.
+    # One Keras epoch for what is left: epochs are a matter of the global step here, so that a run
+    # can continue in the middle of one.
+    with assemble.explained(options), signals.deferred():
         model.fit(
-            assemble.make_stream(options, first),
+            stream,
             steps_per_epoch=total_steps - first,
             shuffle=False,
             verbose=0,
             callbacks=[intervals],
         )
+    if intervals.step < total_steps:
+        by = signals.received or "a signal to another worker"
+        raise Interrupted(
+            f"stopped by {by} at step {intervals.step} of {total_steps}, saved as "
+            f"{checkpoints.newest}; the same command continues, or "
+            f"--flagfile={directory.path / 'run.flags'}"
+        )
     return total_steps
 
 
-def _due(epoch: int, every: int) -> bool:
-    return every > 0 and epoch > 0 and epoch % every == 0
+def _distribute(
+    options: Options, strategy: tf.distribute.Strategy, first_step: int
+) -> tf.data.Dataset | tf.distribute.DistributedDataset:
+    """The stream from a step on; each worker decodes its own rows of the batch."""
+
+    def rows(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        workers = context.num_input_pipelines
+        share = context.input_pipeline_id, workers
+        stream = assemble.make_stream(options, first_step, share)
+        if context.num_replicas_in_sync == workers:
+            return stream
+        own = context.get_per_replica_batch_size(options.batch_size)
+        return stream.rebatch(own, drop_remainder=True)
+
+    return strategy.distribute_datasets_from_function(rows)
 
 
 def _evaluation(
@@ -211,10 +286,11 @@ def _finish(
         "xsample_tf": __version__,
         "step": step,
         "settings": json.loads((directory.path / "options.json").read_text(encoding="utf-8")),
-        "data": {split: dataset.records(split) for split in dataset.splits},
+        "data": directory.data,
         "scores": results,
     }
-    export(model.encoder, target, options.image_size, card)
+    with writing(target):
+        export(model.encoder, target, options.image_size, card)
     log(usage(target))
     return results
 

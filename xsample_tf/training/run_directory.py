@@ -1,100 +1,94 @@
-"""The directory in which a run lives: its settings, checkpoints and logs."""
+"""The directory in which a run lives: its lock, its settings, what its data was."""
 
 import dataclasses
+import fcntl
+import hashlib
 import json
+import os
 import pathlib
+import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
 import keras
-import tensorflow as tf
 
-from xsample_tf import models
-from xsample_tf.errors import InputError, suggest
+from xsample_tf import data
+from xsample_tf.errors import InputError
 from xsample_tf.training import assemble
+from xsample_tf.training.checkpoints import restore_weights
+from xsample_tf.training.files import write_text, writing
 from xsample_tf.training.options import Options
 
 
 class RunDirectory:
-    """Paths and files of one run.
+    """The run in `options.run_dir`, to be entered: no other process has it meanwhile.
+
+    Nothing of an earlier run there is touched before `begin`.
+
+    Args:
+        options: The settings of the run.
+        log: Gets a line for each setting that changed.
+        chief: Whether this worker is the one that writes.
 
     Attributes:
         path: The directory.
-        options: The settings of the run.
+        data: What identifies the data, by data directory: its records and their checksum.
+
+    Raises:
+        InputError: The directory cannot be written or is in use, or the run in it began with
+            settings or data that lead to another result and are not named in `allow_changed`.
     """
 
-    def __init__(self, options: Options, log: Callable[[str], None] = print):
-        """Begins or continues the run in `options.run_dir`.
-
-        Raises:
-            InputError: The directory cannot be written, or the run in it began with settings that
-                lead to another result and are not named in `allow_changed`.
-        """
+    def __init__(self, options: Options, log: Callable[[str], None] = print, chief: bool = True):
         self.path = pathlib.Path(options.run_dir)
-        self.options = options
-        self._settings = self.path / "options.json"
+        self.data = [_identity(directory, options.embedding) for directory in options.data_dir]
+        self._options, self._chief = options, chief
+        self._lock: TextIO | None = None
+        if chief:
+            with writing(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+                self._lock = _lock(self.path, log)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            if self._settings.exists():
-                _judge_changes(_read_settings(self._settings), options, log)
-            self._settings.write_text(_dump(dataclasses.asdict(options)), encoding="utf-8")
-            (self.path / "run.flags").write_text(_as_flags(options), encoding="utf-8")
-        except OSError as error:
-            raise InputError(
-                f"run_dir: expected a directory that can be written, received {str(self.path)!r}: "
-                f"{error.strerror}"
-            ) from None
+            _judge_changes(self.path, options, self.data, log)
+        except InputError:
+            self.__exit__()
+            raise
 
-    def checkpoints(self, model: keras.Model) -> tf.train.CheckpointManager:
-        """Rolling checkpoints of the model, its optimizer and its metrics' partial sums."""
-        return tf.train.CheckpointManager(
-            _checkpoint(model), str(self.path / "checkpoints"), max_to_keep=self.options.keep
-        )
+    def __enter__(self) -> "RunDirectory":
+        return self
 
-    def restore(self, manager: tf.train.CheckpointManager, model: keras.Model) -> int:
-        """Restores the newest checkpoint, if any, and returns its step.
+    def __exit__(self, *unused: Any) -> None:
+        if self._lock:
+            self._lock.close()
 
-        Raises:
-            InputError: The checkpoint is of another architecture, or unreadable.
-        """
-        latest = manager.latest_checkpoint
-        if latest is None:
-            return 0
-        try:
-            manager.checkpoint.restore(latest).assert_existing_objects_matched()
-        except (AssertionError, ValueError, tf.errors.OpError) as error:
-            raise InputError(
-                f"checkpoint: {latest} does not fit this model ({_first_line(error)}); give the "
-                "settings of its run, or another run_dir"
-            ) from None
-        return int(model.optimizer.iterations.numpy())
-
-    def keep(self, model: keras.Model, epoch: int) -> str:
-        """Writes a checkpoint that is never removed, and returns its name."""
-        name = f"epoch-{epoch:04d}"
-        _checkpoint(model).write(str(self.path / "checkpoints" / name))
-        return name
+    def begin(self) -> None:
+        """Records the settings and the data, once it is known that the run can go on with them."""
+        if self._chief:
+            self.write_json("data.json", self.data)
+            self.write_json("options.json", dataclasses.asdict(self._options))
+            write_text(self.path / "run.flags", _as_flags(self._options))
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes a JSON file of the run whole, or not at all."""
-        path = self.path / name
-        aside = path.with_suffix(".partial")
-        aside.write_text(_dump(content), encoding="utf-8")
-        aside.replace(path)
+        write_text(self.path / name, json.dumps(content, indent=2) + "\n")
 
 
-def load_encoder(run_dir: str, checkpoint: str | None = None) -> tuple[keras.Model, dict[str, Any]]:
+def load_encoder(
+    run_dir: str, checkpoint: str | None = None, log: Callable[[str], None] = print
+) -> tuple[keras.Model, dict[str, Any]]:
     """The encoder of a run, with the run's settings.
 
     Args:
         run_dir: What `train` wrote.
-        checkpoint: Name of a kept checkpoint such as "epoch-0010"; None takes the newest.
+        checkpoint: Name of a kept checkpoint such as "epoch-0010"; None takes the newest
+            that can be read.
+        log: Gets a line for each checkpoint that is skipped.
 
     Returns:
         The encoder, images `[B, H, W, 3]` in [0, 1] to `[B, D]`, and the settings by name.
 
     Raises:
-        InputError: No run or no checkpoint there.
+        InputError: No run or no checkpoint there, or one that cannot be read.
 
     Example:
         >>> encoder, settings = load_encoder("runs/flickr8k")
@@ -102,25 +96,13 @@ def load_encoder(run_dir: str, checkpoint: str | None = None) -> tuple[keras.Mod
     path = pathlib.Path(run_dir)
     if not (path / "options.json").is_file():
         raise InputError(f"run_dir: expected a run of tools/train.py, received {run_dir!r}")
-    settings = _read_settings(path / "options.json")
-    names = sorted(file.stem for file in (path / "checkpoints").glob("*.index"))
-    if not names or checkpoint not in (None, *names):
-        raise InputError(
-            f"checkpoint: none named {checkpoint!r} in {run_dir}, {suggest(str(checkpoint), names)}"
-            if names
-            else f"checkpoint: none in {run_dir} yet; its training has not come to the first one"
-        )
-    if checkpoint is None:
-        prefix = tf.train.latest_checkpoint(str(path / "checkpoints"))
-    else:
-        prefix = str(path / "checkpoints" / checkpoint)
-    model = assemble.make_model(Options(**settings))
-    tf.train.Checkpoint(model=model).restore(prefix).expect_partial()
+    settings = _read_settings(path)
+    known = {field.name for field in dataclasses.fields(Options)}
+    model = assemble.make_model(
+        Options(**{name: value for name, value in settings.items() if name in known})
+    )
+    restore_weights(path / "checkpoints", model, checkpoint, log)
     return model.encoder, settings
-
-
-def _checkpoint(model: models.XSampleModel) -> tf.train.Checkpoint:
-    return tf.train.Checkpoint(model=model, optimizer=model.optimizer)
 
 
 def _as_flags(options: Options) -> str:
@@ -135,33 +117,98 @@ def _as_flags(options: Options) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _dump(content: Any) -> str:
-    return json.dumps(content, indent=2) + "\n"
-
-
 def _read_settings(path: pathlib.Path) -> dict[str, Any]:
-    settings = json.loads(path.read_text(encoding="utf-8"))
     return {
-        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in _read_json(path / "options.json").items()
     }
 
 
-def _judge_changes(previous: dict[str, Any], options: Options, log: Callable[[str], None]) -> None:
+def _read_json(path: pathlib.Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"run_dir: expected what a run wrote in {path}, received what cannot be read "
+            f"({error}); restore it, or use another run_dir"
+        ) from None
+
+
+def _lock(path: pathlib.Path, log: Callable[[str], None]) -> TextIO:
+    """Holds the run until the file is closed, or the process ends however it does."""
+    file = (path / ".lock").open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read().strip()
+        file.close()
+        raise InputError(
+            f"run_dir: {path} is in use by {holder or 'another process'}; wait for it, end it, or "
+            "use another run_dir"
+        ) from None
+    except OSError as error:
+        log(f"warning: {path} has no locks ({error.strerror}); do not start this run twice")
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+    file.flush()
+    return file
+
+
+def _identity(directory: str, embedding: str) -> dict[str, Any]:
+    """What the stream and the evaluation see of a data directory, wherever it stands."""
+    dataset = data.read_dataset(directory)
+    encoder = dataset.encoder(embedding or None) if dataset.encoders else None
+    seen = {
+        "splits": {
+            split: [(shard.records, shard.sha256) for shard in shards]
+            for split, shards in dataset.splits.items()
+        },
+        "vectors": encoder
+        and {split: [shard.sha256 for shard in shards] for split, shards in encoder.shards.items()},
+        "classes": dataset.class_names,
+    }
+    return {
+        "directory": directory,
+        "records": {split: dataset.records(split) for split in dataset.splits},
+        "sha256": hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest(),
+    }
+
+
+def _judge_changes(
+    path: pathlib.Path, options: Options, identity: list[dict], log: Callable[[str], None]
+) -> None:
     """Shows what differs from the run's beginning, and stops at what would change its result."""
+    if not (path / "options.json").exists():
+        if (path / "checkpoints").exists():
+            raise InputError(
+                f"run_dir: {path} has checkpoints but no options.json to say of what; use another "
+                "run_dir"
+            )
+        return
+    previous = _read_settings(path)
     refused = []
+
+    def judge(name: str, old: Any, new: Any, changes_result: bool) -> None:
+        log(f"changed since this run began: {name} was {old!r}, is {new!r}")
+        if changes_result and name not in options.allow_changed:
+            refused.append(f"{name} (was {old!r}, is {new!r})")
+
     for field in dataclasses.fields(Options):
-        old, new = previous.get(field.name, field.default), getattr(options, field.name)
-        if old == new or field.name in ("run_dir", "allow_changed"):
-            continue
-        log(f"changed since this run began: {field.name} was {old!r}, is {new!r}")
-        if field.metadata["changes_result"] and field.name not in options.allow_changed:
-            refused.append(f"{field.name} (was {old!r}, is {new!r})")
+        old, new = previous.pop(field.name, field.default), getattr(options, field.name)
+        if old != new and field.name not in ("run_dir", "allow_changed"):
+            # A data directory is judged by what is in it.
+            judge(
+                field.name, old, new, field.metadata["changes_result"] and field.name != "data_dir"
+            )
+    for name, old in previous.items():
+        judge(name, old, "unknown to this version", True)
+    began = _read_json(path / "data.json")
+    contents = [[one["sha256"][:12] for one in some] for some in (began, identity)]
+    if contents[0] != contents[1]:
+        judge("data_dir", *(f"data {', '.join(content)}" for content in contents), True)
     if refused:
         raise InputError(
-            f"run_dir: {options.run_dir} began with other settings: {', '.join(refused)}; use "
+            f"run_dir: {path} began with other settings: {', '.join(refused)}; use "
             "another run_dir, or name what may change in allow_changed"
         )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]

@@ -95,7 +95,7 @@ def inspect(options: Options, log: Callable[[str], None] = print) -> dict[str, A
 def _checks(setting: Setting, end: float) -> Iterator[Check]:
     """Makes the checks, by groups, until the time is spent."""
     step = functools.cache(functools.partial(step_checks.take_step, setting))
-    whole = assemble.compile_step(setting.options, replicas=1)[0]
+    whole = assemble.compile_step(setting.options)[0]
     groups = {
         "loss and gradient": lambda: loss_checks.check_forms(setting),
         "train step": lambda: step_checks.check_replicas(setting, step),

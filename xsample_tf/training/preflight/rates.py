@@ -43,7 +43,7 @@ def measure(setting: Setting) -> Iterator[tuple[str, Rate]]:
     run's all the same.
     """
     options, strategy = setting.options, setting.strategy
-    compiled, _ = assemble.compile_step(options, strategy.num_replicas_in_sync)
+    compiled, _ = assemble.compile_step(options)
 
     def make_optimizer() -> keras.Optimizer:
         return assemble.make_optimizer(options, setting.total_steps, setting.steps_per_epoch)[0]

@@ -70,7 +70,7 @@ def header(machine: dict[str, Any], setting: Setting) -> str:
     versions = ", ".join(
         f"{name} {machine['versions'][name]}" for name in ("xsample_tf", *_PACKAGES)
     )
-    compiled, _ = assemble.compile_step(options, replicas)
+    compiled, _ = assemble.compile_step(options)
     return (
         f"machine: {machine['cpu']}, {machine['cores']} cores; {gpus}; {versions}\n"
         f"data: {setting.images}\n"

@@ -100,7 +100,7 @@ def open_setting(options: Options, log: Callable[[str], None]) -> Iterator[Setti
         if generated:
             options = _with_scenes(options, directory)
             images = f"{_SCENES} generated scenes, since {images} is not there yet"
-        dataset = open_dataset(options, log)
+        dataset = open_dataset(options)
         steps_per_epoch = data.steps_per_epoch(options.data_dir, "train", options.batch_size)
         total_steps = assemble.length(options, steps_per_epoch)
         graph = assemble.make_graph(options, dataset)

@@ -93,7 +93,7 @@ def check_precision(setting: Setting, step: Callable[..., Step]) -> Iterator[Che
         return
     epsilon = _EPSILON[keras.DTypePolicy(policy).compute_dtype]
     replicas = setting.strategy.num_replicas_in_sync
-    compiled, _ = assemble.compile_step(options, replicas)
+    compiled, _ = assemble.compile_step(options)
     exact = step(tf.distribute.get_strategy(), "float32")
     rounded = step(setting.strategy, policy, compiled)
     name = f"{policy}, {'one device' if replicas == 1 else setting.several_name}"

@@ -1,0 +1,286 @@
+"""The training step over its floor, microbatches, and what replicas keep and send.
+
+    python benchmarks/train_step.py --only=step
+    python benchmarks/train_step.py --only=microbatches,replicas --rounds=3
+
+Prints tables in Markdown. What is compared is made first and then timed in turn in one process; a
+ratio is the median of the rounds' ratios. Memory is the peak of a fresh process.
+"""
+
+import os
+
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As in tools/.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+import keras
+import tensorflow as tf
+from absl import app, flags
+from environment import environment
+
+import xsample_tf
+from xsample_tf import graphs, models
+from xsample_tf.training import optimizers
+
+_ONLY = flags.DEFINE_list("only", "step,microbatches,replicas", "Which tables.")
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "How often each contender is timed.", lower_bound=1)
+_BACKBONE = flags.DEFINE_string("backbone", "resnet18", "Encoder by name.")
+_BATCH = flags.DEFINE_integer("batch_size", 256, "Images.", lower_bound=2)
+_MICROBATCH = flags.DEFINE_integer("microbatch_size", 64, "Images of a microbatch.", lower_bound=1)
+_SIZE = flags.DEFINE_integer("image_size", 64, "Side of the views in pixels.", lower_bound=8)
+_PRECISION = flags.DEFINE_string("precision", "float32", "Keras dtype policy.")
+_XLA = flags.DEFINE_bool("xla", False, "Compile steps and floor whole.")
+_PEAK = flags.DEFINE_string("peak", "", "Internal: print the peak memory of this, and end.")
+
+CAPTION_SIZE, EMBEDDING_SIZE = 384, 128
+# For the replicas' memory: enough that the loss is seen beside TensorFlow itself.
+LOSS_BATCH = 8192
+
+
+def main(arguments: list[str]) -> None:
+    keras.config.set_dtype_policy(_PRECISION.value)
+    if _PEAK.value:
+        name, _, number = _PEAK.value.partition(":")
+        {"step": one_step, "loss": one_loss}[name](int(number))
+        # Not getrusage's, which begins at the peak of the parent.
+        status = pathlib.Path("/proc/self/status").read_text(encoding="utf-8")
+        print(1024 * int(re.search(r"VmHWM:\s*(\d+)", status)[1]))
+        return
+    print(*environment(), "", sep="\n")
+    print(
+        f"{_BACKBONE.value} at {_SIZE.value} pixels, {_BATCH.value} images of 2 views, "
+        f"{_PRECISION.value}, XLA {'on' if _XLA.value else 'off'}; medians of {_ROUNDS.value} "
+        "rounds.\n"
+    )
+    for name in _ONLY.value:
+        {"step": step_table, "microbatches": microbatch_table, "replicas": replica_table}[name]()
+
+
+def step_table() -> None:
+    """The whole step with either objective over the encoder alone."""
+    seconds = in_turn(
+        {
+            "encoder alone": encoder_alone(),
+            "X-CLR": train_step(graphs.CosineGraph()),
+            "SimCLR": train_step(graphs.InstanceGraph()),
+        }
+    )
+    ratios = [
+        f"X-CLR / encoder alone: {ratio(seconds['X-CLR'], seconds['encoder alone'])}",
+        f"X-CLR / SimCLR: {ratio(seconds['X-CLR'], seconds['SimCLR'])}",
+    ]
+    table(("step", "seconds"), [(name, median(times)) for name, times in seconds.items()])
+    print(*ratios, sep="  \n", end="\n\n")
+
+
+def microbatch_table() -> None:
+    """A step by microbatches over its floor of two forward passes and one backward."""
+    whole, parts = _BATCH.value, _MICROBATCH.value
+    seconds = in_turn(
+        {
+            "forward": encoder_forward(),
+            "step, whole": train_step(graphs.CosineGraph()),
+            f"step, microbatches of {parts}": train_step(graphs.CosineGraph(), parts),
+        }
+    )
+    forward, step, cut = seconds.values()
+    floor = [one + two for one, two in zip(forward, step, strict=True)]
+    small = peak("step:0")
+    table(
+        ("step", "seconds", "MB above the program itself"),
+        [
+            ("whole", median(step), f"{(peak(f'step:{whole}') - small) / 1e6:.0f}"),
+            (
+                f"microbatches of {parts}",
+                median(cut),
+                f"{(peak(f'step:{parts}') - small) / 1e6:.0f}",
+            ),
+        ],
+    )
+    print(f"Forward pass of the encoder: {median(forward)} s  ")
+    print(f"microbatches / (forward + whole step): {ratio(cut, floor)}\n")
+
+
+def replica_table() -> None:
+    """What a replica of the loss keeps, measured, and gathers, counted while a step is traced."""
+    small = peak("loss:0")
+    rows = []
+    for replicas in (1, 2, 4):
+        extra = (peak(f"loss:{replicas}") - small) / 1e6
+        rows.append((replicas, f"{extra / replicas:.0f}", f"{extra:.0f}"))
+    print(
+        f"The loss alone, {LOSS_BATCH} images in all, embeddings of {EMBEDDING_SIZE}, captions of "
+        f"{CAPTION_SIZE}; replicas are logical devices of one process:\n"
+    )
+    table(("replicas", "MB a replica", "MB of all"), rows)
+    share = _BATCH.value // 2
+    print(f"What each of 2 replicas gives to the collectives of a step, {share} images each:\n")
+    table(("collective", "values", "kB"), collectives(share))
+
+
+def model_of(graph: graphs.SimilarityGraph, microbatch: int | None = None) -> models.XSampleModel:
+    keras.utils.set_random_seed(0)
+    encoder = models.backbone(_BACKBONE.value, image_size=_SIZE.value)
+    projector = models.projector(encoder.output_shape[-1])
+    model = models.XSampleModel(encoder, projector, microbatch)
+    loss = xsample_tf.XSampleContrastiveLoss(graph)
+    model.compile(optimizers.build("lars", 0.1, 1e-6), loss, jit_compile=_XLA.value)
+    return model
+
+
+def batch(images: int) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    views = tf.random.stateless_uniform([images, 2, _SIZE.value, _SIZE.value, 3], [0, 0])
+    return views, {"embedding": tf.random.stateless_normal([images, CAPTION_SIZE], [0, 1])}
+
+
+def train_step(graph: graphs.SimilarityGraph, microbatch: int | None = None) -> Callable[[], Any]:
+    """A step as `fit` takes it."""
+    model, data = model_of(graph, microbatch), batch(_BATCH.value)
+    function = model.make_train_function()
+    return lambda: float(function(iter([data]))["loss"])
+
+
+def encoder_alone() -> Callable[[], Any]:
+    """Forward and backward of the encoder, with nothing around it."""
+    encoder = models.backbone(_BACKBONE.value, image_size=_SIZE.value)
+    images = tf.reshape(batch(_BATCH.value)[0], [-1, _SIZE.value, _SIZE.value, 3])
+    pull = tf.random.stateless_normal([2 * _BATCH.value, encoder.output_shape[-1]], [0, 2])
+
+    @tf.function(jit_compile=_XLA.value, autograph=False)
+    def step() -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            embeddings = encoder(images, training=True)
+        return tape.gradient(embeddings, encoder.trainable_variables, pull)
+
+    return lambda: float(tf.reduce_sum(step()[-1]))
+
+
+def encoder_forward() -> Callable[[], Any]:
+    encoder = models.backbone(_BACKBONE.value, image_size=_SIZE.value)
+    images = tf.reshape(batch(_BATCH.value)[0], [-1, _SIZE.value, _SIZE.value, 3])
+    function = tf.function(
+        lambda: tf.reduce_sum(encoder(images, training=True)), jit_compile=_XLA.value
+    )
+    return lambda: float(function())
+
+
+def in_turn(contenders: dict[str, Callable[[], Any]]) -> dict[str, list[float]]:
+    """Seconds of each, by round; the first call of each, which traces, is not counted."""
+    seconds = {name: [] for name in contenders}
+    for contender in contenders.values():
+        contender()
+    for _ in range(_ROUNDS.value):
+        for name, contender in contenders.items():
+            start = time.perf_counter()
+            contender()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def peak(what: str) -> int:
+    """Peak bytes of a fresh process that does `what`."""
+    result = subprocess.run(
+        [sys.executable, *sys.argv, f"--peak={what}"], capture_output=True, text=True, check=True
+    )
+    return int(result.stdout.split()[-1])
+
+
+def one_step(images: int) -> None:
+    """A step by microbatches of so many images; 0: of two images, whole."""
+    data = batch(_BATCH.value if images else 2)
+    model = model_of(graphs.CosineGraph(), images or None)
+    float(model.make_train_function()(iter([data]))["loss"])
+
+
+def one_loss(replicas: int) -> None:
+    """The loss forward and backward on so many logical devices; 0: of few images on one."""
+    size = LOSS_BATCH // replicas if replicas else 64
+    strategy = mirrored(max(replicas, 1))
+    loss = xsample_tf.XSampleContrastiveLoss(implementation="tiled")
+
+    def step() -> tf.Tensor:
+        embeddings = tf.random.stateless_normal([size, 2, EMBEDDING_SIZE], [0, 0])
+        captions = tf.random.stateless_normal([size, CAPTION_SIZE], [0, 1])
+        with tf.GradientTape() as tape:
+            tape.watch(embeddings)
+            value = tf.reduce_mean(loss.rows(captions, embeddings)[0])
+        return tf.reduce_sum(tape.gradient(value, embeddings))
+
+    results = tf.function(lambda: strategy.run(step), autograph=False)()
+    for value in strategy.experimental_local_results(results):
+        float(value)
+
+
+def collectives(share: int) -> list[tuple[str, str, str]]:
+    """What replica 0 gives to each gather, and to the reductions together."""
+    strategy = mirrored(2)
+    context = tf.distribute.ReplicaContext
+    gathered, reduced = [], []
+
+    def recorded(name: str, into: list) -> Any:
+        method = getattr(context, name)
+
+        def call(self: Any, *given: Any, **named: Any) -> Any:
+            if self.replica_id_in_sync_group == 0:
+                values = next(x for x in (*given, *named.values()) if not isinstance(x, str))
+                into.extend(value.shape for value in tf.nest.flatten(values))
+            return method(self, *given, **named)
+
+        return mock.patch.object(context, name, call)
+
+    with strategy.scope():
+        model = model_of(graphs.CosineGraph())
+    model.optimizer.build(model.trainable_variables)
+    parts = [
+        strategy.experimental_distribute_values_from_function(lambda _, x=x: x)
+        for x in (batch(share)[0], batch(share)[1]["embedding"])
+    ]
+    with recorded("all_gather", gathered), recorded("all_reduce", reduced):
+        tf.function(
+            lambda views, captions: strategy.run(
+                model.train_step, args=((views, {"embedding": captions}),)
+            ),
+            autograph=False,
+        ).get_concrete_function(*parts)
+
+    def row(name: str, values: str, numbers: int) -> tuple[str, str, str]:
+        return name, values, f"{4 * numbers / 1e3:.1f}"
+
+    rows = [row("gather", str(shape), shape.num_elements()) for shape in gathered]
+    total = sum(shape.num_elements() for shape in reduced)
+    return [*rows, row("reduce", f"{len(reduced)} tensors, gradients for the most", total)]
+
+
+def mirrored(replicas: int) -> tf.distribute.Strategy:
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * replicas,
+    )
+    return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(replicas)])
+
+
+def median(seconds: list[float]) -> str:
+    return f"{statistics.median(seconds):.3f}"
+
+
+def ratio(ours: list[float], theirs: list[float]) -> str:
+    ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
+    return f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+
+
+def table(header: tuple[str, ...], rows: list[tuple]) -> None:
+    lines = [header, ("---",) + ("---:",) * (len(header) - 1), *rows]
+    print(*(f"| {' | '.join(map(str, line))} |" for line in lines), sep="\n", end="\n\n")
+
+
+if __name__ == "__main__":
+    app.run(main)
