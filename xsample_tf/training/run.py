@@ -121,7 +121,7 @@ def _facts(options: Options) -> dict[str, Any]:
 def _prepare(options: Options, log: Callable[[str], None]) -> None:
     """Prepares the data where a source is given and the data is not there yet."""
     if not options.data_dir:
-        raise InputError("data_dir: expected a directory that tools/prepare_data.py wrote")
+        return
     first = options.data_dir[0]
     # A preparation that was killed may have left images without captions' vectors.
     there = os.path.exists(os.path.join(first, "dataset.json"))
@@ -137,6 +137,8 @@ def _prepare(options: Options, log: Callable[[str], None]) -> None:
 
 def open_dataset(options: Options) -> data.Dataset:
     """The data; one that stands for all directories."""
+    if not options.data_dir:
+        raise InputError("data_dir: expected a directory that tools/prepare_data.py wrote")
     first = options.data_dir[0]
     dataset = data.read_dataset(first)
     if not dataset.splits.get("val"):

@@ -51,6 +51,8 @@ def measure(setting: Setting) -> Iterator[tuple[str, Rate]]:
     policy = assemble.precision_policy(options)
     model = setting.model(options, strategy, policy, compiled, make_optimizer, setting.loss())
     images = _affordable(setting, model)
+    if images < options.batch_size:
+        model.microbatch_size = None  # It need not divide so few.
     options = dataclasses.replace(options, batch_size=images)
     yield "input", _rate_of_input(assemble.make_stream(options), images)
     in_memory = _first_batch(options)

@@ -10,7 +10,8 @@ import keras
 import tensorflow as tf
 
 from xsample_tf import data, graphs, losses, models, text
-from xsample_tf.training import assemble
+from xsample_tf.errors import InputError
+from xsample_tf.training import assemble, cluster
 from xsample_tf.training.options import Options
 from xsample_tf.training.run import open_dataset
 from xsample_tf.training.strategy import make_strategy
@@ -61,7 +62,13 @@ class Setting:
         each = min(max(16 // replicas, 8), self.options.batch_size // replicas)
         size = min(self.options.image_size, _CHECK_SIZE)
         return dataclasses.replace(
-            self.options, batch_size=each * replicas, image_size=size, shuffle_window=1
+            self.options,
+            batch_size=each * replicas,
+            image_size=size,
+            shuffle_window=1,
+            # Else several devices would rightly take another step than one.
+            synchronized_batch_norm="auto",
+            microbatch_size=0,
         )
 
     def loss(self, **changes: object) -> losses.XSampleContrastiveLoss:
@@ -90,8 +97,14 @@ def open_setting(options: Options, log: Callable[[str], None]) -> Iterator[Setti
     """Opens the run as `train` would, but for its directory.
 
     Raises:
-        InputError: The options or the data cannot be used; the same that `train` would say.
+        InputError: The options or the data cannot be used; the same that `train` would say. Or
+            several machines are asked for.
     """
+    if cluster.find(options.strategy) is not None:
+        raise InputError(
+            "strategy: expected one machine, received several workers; unset TF_CONFIG and use "
+            "--strategy=mirrored, on each machine by itself"
+        )
     _split_cpu(options)
     with tempfile.TemporaryDirectory() as directory:
         images = ", ".join(options.data_dir)

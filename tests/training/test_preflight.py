@@ -1,0 +1,101 @@
+"""The preflight: what it reports, and that its checks find what is wrong."""
+
+import dataclasses
+import json
+import pathlib
+
+import pytest
+import tensorflow as tf
+
+from xsample_tf.errors import InputError
+from xsample_tf.losses import replicas
+from xsample_tf.training import Options, preflight
+from xsample_tf.training.preflight import loss_checks, rates, setting, step_checks
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    import tiny_data
+
+    return Options(
+        data_dir=(tiny_data.write(tmp_path_factory.mktemp("data")),),
+        backbone="resnet18",
+        image_size=8,
+        projector_hidden=16,
+        projector_dim=8,
+        batch_size=16,
+        epochs=2,
+        optimizer="sgd",
+    )
+
+
+def _statuses(checks):
+    return {check.name: check.status for check in checks}
+
+
+def test_a_run_is_inspected_and_left_alone(options, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(rates, "_BUDGET", 0.0)
+    lines = []
+    given = dataclasses.replace(
+        options, run_dir=str(tmp_path / "run"), microbatch_size=8, synchronized_batch_norm="off"
+    )
+    report = preflight.inspect(given, lines.append)
+    assert json.loads(json.dumps(report, allow_nan=False))["passed"], lines
+    statuses = {check["name"]: check["status"] for check in report["checks"]}
+    assert statuses["loss and gradient, tiled, 2 logical CPU devices"] == "pass"
+    assert statuses["train step, 2 logical CPU devices"] == "pass"
+    assert statuses["batch norm, 2 logical CPU devices"] == "pass"
+    assert statuses["bfloat16"] == "skipped"
+    assert report["rates"].keys() == {"input", "encoder", "loss", "step", "run"}
+    assert all(rate["pairs_per_second"] > 0 for rate in report["rates"].values())
+    assert report["limit"] in ("input", "encoder", "loss")
+    assert report["verdict"] in lines[-1]
+    assert report["options"]["batch_size"] == 16 and report["machine"]
+    assert not list(pathlib.Path(tmp_path).iterdir())
+
+
+def test_replicas_that_take_their_share_for_the_batch_are_found(options, monkeypatch):
+    def repeated(values):
+        count = replicas.count()
+        return tf.concat([values] * count, 0)
+
+    with setting.open_setting(options, print) as opened:
+        monkeypatch.setattr(replicas, "gather", repeated)
+        statuses = _statuses(loss_checks.check_forms(opened))
+    assert statuses["loss and gradient, dense, one device"] == "pass"
+    assert statuses["loss and gradient, tiled, one device"] == "pass"
+    assert statuses["loss and gradient, dense, 2 logical CPU devices"] == "fail"
+    assert statuses["loss and gradient, tiled, 2 logical CPU devices"] == "fail"
+
+
+def test_batch_norm_that_is_not_synchronized_is_found(options, monkeypatch):
+    small = setting.Setting.small
+    apart = {"synchronized_batch_norm": "off"}
+    monkeypatch.setattr(
+        setting.Setting, "small", lambda self: dataclasses.replace(small(self), **apart)
+    )
+    with setting.open_setting(options, print) as opened:
+
+        def step(strategy, policy):
+            return step_checks.take_step(opened, strategy, policy)
+
+        statuses = _statuses(step_checks.check_replicas(opened, step))
+    assert statuses["train step, 2 logical CPU devices"] == "fail"
+    assert statuses["batch norm, 2 logical CPU devices"] == "fail"
+
+
+@pytest.mark.parametrize(
+    "values, cluster, words",
+    [
+        ({"data_dir": ()}, "", "data_dir"),
+        ({"batch_size": 4096}, "", "batch_size"),
+        ({}, ["localhost:1", "localhost:2"], "strategy: expected one machine"),
+    ],
+)
+def test_a_run_that_cannot_work_is_refused(options, monkeypatch, values, cluster, words):
+    if cluster:
+        config = {"cluster": {"worker": cluster}, "task": {"type": "worker", "index": 0}}
+        monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    with pytest.raises(InputError, match=words):
+        preflight.inspect(dataclasses.replace(options, **values), print)
