@@ -50,17 +50,8 @@ def train(strategy=None, steps=3, **settings):
     history = model.fit(dataset(steps), verbose=0).history
     changes = [np.ravel(two - one) for one, two in zip(before, model.weights, strict=True)]
     scores = model.evaluate(dataset(1), return_dict=True, verbose=0)
-    return np.concatenate(changes), [*history.values(), *scores.values()], model
-
-
-def check_equal(ours, expected, tolerance=1e-5):
-    assert np.linalg.norm(ours[0] - expected[0]) <= tolerance * np.linalg.norm(expected[0])
-    np.testing.assert_allclose(
-        np.ravel(ours[1][: len(expected[1])]),
-        np.ravel(expected[1]),
-        rtol=tolerance,
-        atol=tolerance,
-    )
+    shown = [*(values[0] for values in history.values()), *scores.values()]
+    return np.concatenate(changes), shown, model
 
 
 @pytest.fixture(scope="module")
@@ -85,16 +76,18 @@ def test_microbatches_and_compiled_encoders_take_the_step_of_the_whole_batch(
     whole, replicas, settings
 ):
     ours = train(mirrored(replicas) if replicas > 1 else None, **settings)
-    check_equal(ours, whole)
+    assert np.linalg.norm(ours[0] - whole[0]) <= 1e-5 * np.linalg.norm(whole[0])
+    np.testing.assert_allclose(ours[1], whole[1], rtol=1e-5, atol=1e-5)
     if replicas > 1:
         assert ours[2].encoder_is_compiled == ("jit_compile" in settings)
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_microbatches_in_half_precision(policy):
-    ours, expected = (train(policy=policy, microbatch_size=size) for size in (2, None))
-    # Where sums of 8-bit products are rounded depends on the size of the batch.
-    check_equal(ours, expected, 2**-8)
+def test_microbatches_in_half_precision_are_as_near_to_float32_as_the_whole_batch(whole, policy):
+    ours, half = (train(policy=policy, microbatch_size=size) for size in (2, None))
+    error = np.linalg.norm(half[0] - whole[0])
+    assert 0 < error < 0.1 * np.linalg.norm(whole[0])
+    assert np.linalg.norm(ours[0] - whole[0]) <= 2 * error
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
@@ -191,7 +184,7 @@ class Drawing(keras.layers.Layer):
         self.draw = draw
 
     def call(self, x):
-        return x + self.draw()
+        return x + self.draw(x)
 
 
 def test_what_cannot_work_is_one_line():
@@ -199,10 +192,10 @@ def test_what_cannot_work_is_one_line():
         build(microbatch_size=3).fit(dataset(1), verbose=0)
     with pytest.raises(InputError, match="microbatch_size: .* received 0"):
         build(microbatch_size=0)
-    frozen = build(last=[Drawing(lambda: keras.random.normal([1]))])
+    frozen = build(last=[Drawing(lambda _: keras.random.normal([1]))])
     with pytest.raises(InputError, match="a variable of none of them; .*SeedGenerator"):
         frozen.fit(dataset(1), verbose=0)
-    other = build(last=[Drawing(lambda: tf.random.normal([1]))], microbatch_size=2)
+    other = build(last=[Drawing(lambda _: tf.random.normal([1]))], microbatch_size=2)
     with pytest.raises(InputError, match="received RandomStandardNormal"):
         other.fit(dataset(1), verbose=0)
     with pytest.raises(InputError, match="divisor of the 4 images"):
@@ -211,8 +204,8 @@ def test_what_cannot_work_is_one_line():
 
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_an_operation_without_an_xla_kernel_is_named(replicas):
-    def draw():
-        return tf.strings.to_number(tf.strings.as_string(tf.zeros([1])))
+    def draw(x):
+        return tf.strings.to_number(tf.strings.as_string(tf.stop_gradient(x)))
 
     with (mirrored(2) if replicas > 1 else tf.distribute.get_strategy()).scope():
         model = build(last=[Drawing(draw)], jit_compile=True)

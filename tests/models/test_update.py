@@ -61,7 +61,19 @@ def batch(*overflowing, poisoned=()):
     return views, {"embedding": CAPTIONS}
 
 
-def fit(model, *batches):
+class Steps(keras.callbacks.Callback):
+    """What each step shows."""
+
+    def __init__(self):
+        super().__init__()
+        self.logs = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.logs.append({name: float(value) for name, value in logs.items()})
+        self.model.reset_metrics()
+
+
+def fit(model, *batches, **arguments):
     data = tf.data.Dataset.from_generator(
         lambda: iter(batches),
         output_signature=tf.nest.map_structure(
@@ -70,7 +82,7 @@ def fit(model, *batches):
     )
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return model.fit(data.with_options(options), verbose=0).history
+    return model.fit(data.with_options(options), verbose=0, **arguments).history
 
 
 def values(model):
@@ -81,8 +93,16 @@ def values(model):
     return [np.array(variable) for variable in found]
 
 
-@pytest.mark.parametrize("replicas", [1, 2, 4])
-@pytest.mark.parametrize("kind", ["global_clipnorm", "clipnorm", "clipvalue"])
+@pytest.mark.parametrize(
+    "replicas, kind",
+    [
+        (1, "global_clipnorm"),
+        (2, "global_clipnorm"),
+        (4, "global_clipnorm"),
+        (2, "clipnorm"),
+        (2, "clipvalue"),
+    ],
+)
 def test_clipping_acts_on_the_sum_over_replicas(replicas, kind):
     limit = 1e-3
     plain, clipped = (
@@ -153,10 +173,10 @@ def test_a_batch_that_is_not_finite_is_skipped_and_counted(replicas, optimizer):
     history = fit(model, batch(), batch(poisoned=[0]), batch())
     assert history["skipped"] == [1]
     alone = fit(twin, batch(), batch())
-    # What is shown is of the steps that were taken.
-    assert history["loss"][0] == pytest.approx(alone["loss"][0], rel=1e-2)
     assert all(np.isfinite(x).all() for x in values(model))
     if optimizer != "adamw":  # Whose correction of its means counts the steps.
+        # What is shown is of the steps that were taken.
+        assert history["loss"][0] == pytest.approx(alone["loss"][0], rel=1e-4)
         for one, two in zip(values(model), values(twin), strict=True):
             np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
 
@@ -187,9 +207,10 @@ def test_half_precision_follows_float32_on_two_replicas(policy, bits):
     losses = {}
     for name in ("float32", policy):
         model = model_under(mirrored(2), lambda: keras.optimizers.SGD(0.01), name, norm=True)
-        steps = [fit(model, batch()) for _ in range(50)]
-        losses[name] = np.array([step["loss"][0] for step in steps])
-        assert sum(step["skipped"][0] for step in steps) == 0
+        steps = Steps()
+        fit(model, *[batch()] * 50, callbacks=[steps])
+        assert len(steps.logs) == 50 and not any(logs["skipped"] for logs in steps.logs)
+        losses[name] = np.array([logs["loss"] for logs in steps.logs])
     assert losses["float32"][-1] < losses["float32"][0]
     # A cosine carries the error of its embeddings, 2^-bits; two of them meet, and the temperature
     # 0.1 divides.

@@ -84,7 +84,7 @@ class XSampleModel(ReplicatedModel):
         self.projector = projector
         self.microbatch_size = microbatch_size
         self._check_sizes()
-        kinds = {"loss": _Mean, "skipped": keras.metrics.Sum}
+        kinds = {"loss": _Mean, "skipped": _Count}
         self._means = {name: kinds.get(name, keras.metrics.Mean)(name) for name in METRICS}
         self.built = True
 
@@ -310,6 +310,20 @@ class _Mean(keras.metrics.Mean):
 
     def result(self) -> tf.Tensor:
         return tf.where(self.count > 0, super().result(), math.nan)
+
+
+class _Count(keras.metrics.Metric):
+    """A sum of what happens on all replicas alike, so that one of them counts."""
+
+    def __init__(self, name: str):
+        super().__init__(name=name)
+        self.total = self.add_variable((), "zeros", aggregation="mean", name="total")
+
+    def update_state(self, value: tf.Tensor) -> None:
+        self.total.assign_add(value)
+
+    def result(self) -> tf.Tensor:
+        return tf.convert_to_tensor(self.total)
 
 
 def _deviation(embeddings: tf.Tensor) -> tf.Tensor:

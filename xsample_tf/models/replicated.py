@@ -45,8 +45,9 @@ class ReplicatedModel(keras.Model):
 
     def make_train_function(self, force: bool = False) -> Callable:
         """Makes the function of an iterator that `fit` calls."""
-        with self.distribute_strategy.scope():
-            self.optimizer.build(self.trainable_variables)
+        if not self.optimizer.built:  # A second time, the scale of float16 would start anew.
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
         if self.train_function is None or force:
             self.train_function = self._function(self.train_step)
         return self.train_function
