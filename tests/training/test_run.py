@@ -323,8 +323,8 @@ def test_devices_that_do_not_fit_are_named(options, tmp_path):
     changed = {"run_dir": str(tmp_path / "run"), "strategy": "mirrored"}
     with pytest.raises(InputError, match="multiple of the 4 replicas, received 18"):
         train(dataclasses.replace(options, **changed, batch_size=18))
-    with pytest.raises(InputError, match="xla: expected auto or off on 4 replicas"):
-        train(dataclasses.replace(options, **changed, xla="on"))
+    with pytest.raises(InputError, match="divisor of the 4 images of each of 4 replicas"):
+        train(dataclasses.replace(options, **changed, microbatch_size=3))
     with pytest.raises(InputError, match="strategy.*did you mean 'mirrored'"):
         dataclasses.replace(options, strategy="miror")
     assert not (tmp_path / "run").exists()
