@@ -19,6 +19,7 @@ import math
 import os
 import pathlib
 import random
+import re
 import shlex
 import signal
 import socket
@@ -45,16 +46,42 @@ _FLAGS = shlex.split(
     "--evaluate_limit=64"
 )
 
+# By what a line of the tool begins with; the first that fits counts.
+_PHASES = {
+    r"preparing ": "preparing data",
+    r"target: ": "evaluating at first",
+    r"continuing at step (\d+) ": "continuing",
+    r"tracing ": "tracing the step",
+    r"epoch .* step (\d+)/\1 ": "evaluating at the end",
+    r"first step|epoch |evaluation at": "training",
+    r"kept checkpoint|features of": "evaluating",
+    r"evaluated in": "exporting",
+    r"exported": "ending",
+}
+
 
 @dataclasses.dataclass
 class Kill:
-    """One kill: when, at which step the run was, and at which it went on."""
+    """One kill.
+
+    Attributes:
+        run: Number of the run.
+        seconds: Of processor that the process had had.
+        phase: What it was at.
+        reached: The last step in the metrics; None where it had not taken over from the one before.
+        continued: The step at which the next one took over.
+    """
 
     run: int
     seconds: float
-    reached: int
     phase: str
+    reached: int | None
     continued: int | None = None
+
+    @property
+    def lost(self) -> int:
+        """Steps that were taken again."""
+        return 0 if self.reached is None else self.reached - self.continued
 
 
 class Run:
@@ -68,11 +95,15 @@ class Run:
             *(f"--data_dir={directory / 'data'}", f"--run_dir={directory / 'run'}"),
         ]
         self._processes: list[subprocess.Popen] = []
+        self._log, self._said = directory / "worker-0.log", 0
         self.seconds = 0.0
 
     def start(self) -> None:
         """Starts, or continues, all its processes."""
         self.directory.mkdir(parents=True, exist_ok=True)
+        self._log.touch()
+        self._said = len(self._log.read_text(encoding="utf-8"))
+        self.seconds = 0.0
         cluster = [f"localhost:{_free_port()}" for _ in range(_WORKERS.value)]
         self._processes = []
         for index in range(_WORKERS.value):
@@ -122,7 +153,9 @@ class Run:
                 process.wait(max(end - time.monotonic(), 0))
             except subprocess.TimeoutExpired:
                 self.kill_all()
-                sys.exit(f"a peer of a killed worker went on for {_PEERS_END_WITHIN} s")
+                # Those that have not met yet rightly wait for each other.
+                if _began(self.lines()) is not None:
+                    sys.exit(f"a peer of a killed worker went on for {_PEERS_END_WITHIN} s")
 
     def kill_all(self) -> None:
         """Ends what is left."""
@@ -130,15 +163,9 @@ class Run:
             process.kill()
             process.wait()
 
-    def text(self) -> str:
-        """What the chief has printed, in all its lives."""
-        return (self.directory / "worker-0.log").read_text(encoding="utf-8")
-
-    def state(self) -> tuple[int, str]:
-        """The last step that was logged, and the last thing that the run said of itself."""
-        lines = [line for line in self.text().splitlines() if not line.startswith(" ")]
-        steps = _metrics(self.directory / "run")
-        return (steps[-1]["step"] if steps else 0), _phase(lines)
+    def lines(self) -> list[str]:
+        """What the chief has printed since the last start."""
+        return self._log.read_text(encoding="utf-8")[self._said :].splitlines()
 
 
 def main(unused_arguments: list[str]) -> None:
@@ -167,30 +194,30 @@ def _disturb(
     run: Run, number: int, kills: list[Kill], length: float, randomness: random.Random
 ) -> None:
     """Kills and continues a run until it finishes."""
-    pending: list[Kill] = []
+    last: Kill | None = None
     while True:
-        said = len(run.text()) if run.directory.exists() else 0
         run.start()
         moment = randomness.uniform(0, length) if len(kills) < _KILLS.value else math.inf
         ended = run.wait(moment)
         if not ended:
             run.kill(randomness.randrange(_WORKERS.value))
-        continued = _continued(run.text()[said:])
-        if continued is not None:
-            for kill in pending:
-                kill.continued = continued
-            pending = []
+        began = _began(run.lines())
+        if last and began is not None:
+            last.continued, last = began, None
         if ended:
             return
-        kill = Kill(number, moment, *run.state())
-        pending.append(kill)
+        kill = Kill(number, moment, _phase(run.lines()), None)
+        if began is not None:
+            steps = _metrics(run.directory / "run")
+            kill.reached = steps[-1]["step"] if steps else 0
+            last = kill
         kills.append(kill)
         print(f"kill {len(kills)}: run {number}, {moment:.1f} s, {kill.phase}", flush=True)
 
 
-def _continued(text: str) -> int | None:
-    """Where a process took over, None if it died before it came to that."""
-    for line in text.splitlines():
+def _began(lines: list[str]) -> int | None:
+    """The step at which a process took over, None where it had not come to that."""
+    for line in lines:
         if line.startswith("continuing at step"):
             return int(line.split()[3])
         if line.startswith("tracing the training step"):
@@ -199,17 +226,12 @@ def _continued(text: str) -> int | None:
 
 
 def _phase(lines: list[str]) -> str:
-    """What a run was at, by the last line that it printed."""
-    last = lines[-1] if lines else ""
-    marks = {
-        "run:": "starting",
-        "preparing": "preparing data",
-        "tracing": "tracing the step",
-        "first step": "training",
-        "epoch ": "training",
-        "kept checkpoint": "evaluating or training",
-    }
-    return next((phase for mark, phase in marks.items() if last.startswith(mark)), "between")
+    """What a process was at, by the last line that tells."""
+    for line in reversed(lines):
+        for mark, phase in _PHASES.items():
+            if re.match(mark, line):
+                return phase
+    return "starting"
 
 
 def _difference(run: Run, whole: Run) -> list[str]:
@@ -252,7 +274,7 @@ def _report(
 ) -> list[str]:
     command = f"python benchmarks/fault_drill.py --kills={_KILLS.value} --workers={_WORKERS.value}"
     steps = _metrics(whole.directory / "run")[-1]["step"]
-    lost = [kill.reached - kill.continued for kill in kills]
+    lost = [kill.lost for kill in kills]
     return [
         *environment(),
         "",
@@ -264,8 +286,12 @@ def _report(
         "| kill | run | after, s of processor | while | at step | continued at | steps lost |",
         "|---:|---:|---:|---|---:|---:|---:|",
         *(
-            f"| {i} | {kill.run} | {kill.seconds:.1f} | {kill.phase} | {kill.reached} | "
-            f"{kill.continued} | {kill.reached - kill.continued} |"
+            f"| {i} | {kill.run} | {kill.seconds:.1f} | {kill.phase} | "
+            + (
+                "| | 0 |"
+                if kill.reached is None
+                else f"{kill.reached} | {kill.continued} | {kill.lost} |"
+            )
             for i, kill in enumerate(kills, 1)
         ),
         "",
