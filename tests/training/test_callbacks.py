@@ -30,6 +30,7 @@ def run(skipped, steps, every, loss=1.0, **options):
             metrics_variables=[],
             reset_metrics=lambda: None,
             seconds_waiting=0.0,
+            steps_per_execution=1,
         )
     )
     intervals.on_train_begin()

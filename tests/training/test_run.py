@@ -122,6 +122,10 @@ def test_a_run_that_dies_continues_to_the_same_result(options, whole, tmp_path, 
 
 def assert_equal_runs(ours, expected):
     assert read_metrics(ours.run_dir) == read_metrics(expected.run_dir)
+    assert_equal_states(ours, expected)
+
+
+def assert_equal_states(ours, expected):
     one, two = (
         tf.train.load_checkpoint(f"{run.run_dir}/checkpoints/epoch-0002/state")
         for run in (ours, expected)
@@ -303,6 +307,16 @@ def test_a_loss_that_is_not_finite_stops_the_run(options, tmp_path):
     )
     with pytest.raises(InputError, match="not finite between steps"):
         train(wild, log=lambda line: None)
+
+
+def test_executions_of_several_steps_end_where_single_ones_do(options, whole, tmp_path):
+    changed = dataclasses.replace(options, run_dir=str(tmp_path), steps_per_execution=3)
+    train(changed, log=lambda line: None)
+    ours, expected = read_metrics(changed.run_dir), read_metrics(options.run_dir)
+    # They end at 3, 6, within which the first epoch ends, and 8.
+    assert [line["step"] for line in ours] == [0, 3, 6, 6, 8]
+    assert ours[1] == expected[1]
+    assert_equal_states(changed, options)
 
 
 def test_a_run_on_four_replicas_is_the_run_on_one(options, whole, tmp_path):

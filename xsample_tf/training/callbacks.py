@@ -19,9 +19,10 @@ _SKIPPED_WINDOW = 50
 class Intervals(keras.callbacks.Callback):
     """Closes log intervals: one line on the screen, in metrics.jsonl and in TensorBoard each.
 
-    An interval ends every `log_every_steps` and at the end of an epoch, a function of the step
-    alone, so that a resumed run's file equals an undisturbed one's. Its values are those of the
-    interval alone; what depends on the clock is on the screen and in TensorBoard only.
+    An interval ends every `log_every_steps` and at the end of an epoch, with the execution in which
+    they fall: a function of the step alone, so that a resumed run's file equals an undisturbed
+    one's. Its values are those of the interval alone; what depends on the clock is on the screen
+    and in TensorBoard only.
 
     Args:
         logs: The run's logs.
@@ -70,17 +71,23 @@ class Intervals(keras.callbacks.Callback):
         for variable, value in zip(self.model.metrics_variables, self._partial, strict=True):
             variable.assign(value)
 
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Shortens the last execution to the steps that are left."""
+        left = self._total - self.step
+        self.model.steps_per_execution = min(self.model.steps_per_execution, left)
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Counts the step, and closes the interval where one ends."""
-        self.step += 1
-        if self.step == self._first + 1:
+        """Counts the steps of an execution, and closes the interval where one ends."""
+        steps = self.model.steps_per_execution
+        self.step += steps
+        if self.step == self._first + steps:
             self._log(f"first step done in {time.perf_counter() - self._start:.1f} s")
             # The first step's tracing would spoil the rate that the ETA is computed from.
             self._start, self._waited = time.perf_counter(), self.model.seconds_waiting
             self._interval_start = self._start
             self._rate_from = self.step
-        ends = self.step % self._options.log_every_steps == 0 or self.step % self._per_epoch == 0
-        if ends or self.step == self._total:
+        every = self._options.log_every_steps, self._per_epoch
+        if self.step == self._total or any(self.step % each < steps for each in every):
             self._close(logs)
         if self._stop():
             if self._checkpoints.step != self.step:

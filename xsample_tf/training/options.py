@@ -120,6 +120,12 @@ class Options:
         "Compile what can be compiled of the step: auto is on where there is an accelerator.",
         False,
     )
+    steps_per_execution: int = _option(
+        1,
+        "Steps between two looks of the host at the run: intervals and checkpoints fall on the end "
+        "of so many, and their batches are held at once.",
+        False,
+    )
     strategy: str = _option(
         "auto",
         "one_device, mirrored (all GPUs of this machine), multi_worker (several machines, by "
@@ -159,7 +165,7 @@ class Options:
             raise InputError("expected epochs or steps, received both; give one of them")
         positive = "batch_size image_size temperature learning_rate log_every_steps keep epochs"
         positive += " steps checkpoint_every_steps projector_dim projector_hidden projector_layers"
-        positive += " evaluate_limit shuffle_window"
+        positive += " evaluate_limit shuffle_window steps_per_execution"
         for name in positive.split():
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):

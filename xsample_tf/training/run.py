@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
 import os
 import pathlib
 import time
@@ -85,7 +86,10 @@ def _train(options: Options, workers: Workers) -> dict[str, Any]:
                 options, total_steps, steps_per_epoch
             )
             model.compile(
-                optimizer, assemble.make_loss(options, graph, temperature), jit_compile=compiled
+                optimizer,
+                assemble.make_loss(options, graph, temperature),
+                jit_compile=compiled,
+                steps_per_execution=options.steps_per_execution,
             )
             model.optimizer.build(model.trainable_variables)
         log(
@@ -174,7 +178,9 @@ def _fit(
     logs = Logs(directory.path, first, workers.chief)
 
     def due(step: int, every_epochs: int) -> bool:
-        return every_epochs > 0 and step % (every_epochs * steps_per_epoch) == 0
+        # At the end of the execution in which so many epochs end.
+        since = step % (every_epochs * steps_per_epoch) if every_epochs else math.inf
+        return since < options.steps_per_execution
 
     def evaluate_if_due(step: int) -> None:
         if not due(step, options.evaluate_every_epochs) or step == total_steps:
