@@ -2,9 +2,9 @@
 
 python tools/prepare_data.py --source=table:captions.csv --output=data/mine --text_encoder=lexical
 
-Sources: table:FILE (.csv, .tsv, .jsonl, .parquet), folder:DIR (a folder per class), tfds:NAME,
-scenes:count=4000,size=64. The same command continues a run that was stopped, and with another
---text_encoder adds its vectors.
+Sources: table:FILE (.csv, .tsv, .jsonl, .parquet), folder:DIR (a folder per class),
+webdataset:TARS, img2dataset:DIR, tfds:NAME, scenes:count=4000,size=64. The same command continues
+a run that was stopped, and with another --text_encoder adds its vectors.
 """
 
 import warnings
@@ -13,7 +13,7 @@ from absl import flags
 from command_line import run
 
 from xsample_tf import text
-from xsample_tf.data import embed, prepare, sources
+from xsample_tf.data import Quality, embed, prepare, sources
 from xsample_tf.errors import InputError
 
 _SOURCE = flags.DEFINE_string("source", None, "KIND:WHERE of the images.")
@@ -50,6 +50,26 @@ _TEMPLATE = flags.DEFINE_string(
 _VALIDATION_FRACTION = flags.DEFINE_float(
     "validation_fraction", 0.05, "Share of the images for val/ when the source has no such split."
 )
+_CAPTION_RULE = flags.DEFINE_multi_string(
+    "caption_rule",
+    [],
+    "PATTERN=>REPLACEMENT for captions, a regular expression, such as '<PERSON>=>person'; give it "
+    "again for each rule.",
+)
+_MIN_WORDS = flags.DEFINE_integer("min_words", 1, "Leave out captions of fewer words.")
+_MAX_WORDS = flags.DEFINE_integer("max_words", None, "Leave out captions of more words.")
+_MIN_SIDE = flags.DEFINE_integer("min_side", 8, "Leave out images with a shorter side, in pixels.")
+_MAX_ASPECT = flags.DEFINE_float("max_aspect", None, "Leave out images of a larger aspect ratio.")
+_DEDUPLICATE = flags.DEFINE_bool(
+    "deduplicate", False, "Of image files with the same bytes keep the first."
+)
+_RESIZE = flags.DEFINE_integer(
+    "resize",
+    None,
+    "Shorter side that larger images get, as JPEG; 0 keeps all; else 256 for webdataset: and "
+    "img2dataset: and 0 for other sources.",
+)
+_JPEG_QUALITY = flags.DEFINE_integer("jpeg_quality", 90, "Of what is resized.")
 _RECORDS_PER_SHARD = flags.DEFINE_integer("records_per_shard", 1024, "Records in a shard.")
 _MAX_REJECTED_FRACTION = flags.DEFINE_float(
     "max_rejected_fraction", 0.5, "Share of unusable images above which the run fails."
@@ -82,6 +102,7 @@ def main() -> None:
         encoders,
         validation_source=_VALIDATION_SOURCE.value,
         options=_options(),
+        quality=_quality(),
         template=_TEMPLATE.value,
         records_per_shard=_RECORDS_PER_SHARD.value,
         max_rejected_fraction=_MAX_REJECTED_FRACTION.value,
@@ -103,6 +124,19 @@ def _options() -> sources.Options:
         tfds_dir=_TFDS_DIR.value,
         validation_fraction=_VALIDATION_FRACTION.value,
         seed=_SEED.value,
+    )
+
+
+def _quality() -> Quality:
+    return Quality(
+        caption_rules=tuple(_CAPTION_RULE.value),
+        min_words=_MIN_WORDS.value,
+        max_words=_MAX_WORDS.value,
+        min_side=_MIN_SIDE.value,
+        max_aspect=_MAX_ASPECT.value,
+        deduplicate=_DEDUPLICATE.value,
+        resize=_RESIZE.value,
+        jpeg_quality=_JPEG_QUALITY.value,
     )
 
 

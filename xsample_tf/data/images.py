@@ -1,9 +1,11 @@
 """Image files as people have them -> JPEG or PNG bytes that TensorFlow reads as viewers do.
 
 Eight-bit RGB and grey JPEG and PNG files are kept byte for byte. Everything else that Pillow opens
-(CMYK, palette, alpha, 16 bits, EXIF rotation, animation, WebP, GIF, BMP, TIFF) is encoded again.
+(CMYK, palette, alpha, 16 bits, EXIF rotation, animation, WebP, GIF, BMP, TIFF) is encoded again,
+and so is what `Form.resize` makes smaller.
 """
 
+import dataclasses
 import io
 
 import numpy as np
@@ -19,19 +21,40 @@ class ImageError(Exception):
     """An image that cannot be used; `str(error)` is the reason it is counted under."""
 
 
-def normalize(content: bytes) -> tuple[bytes, bool]:
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """What images must be like, and what is made of them.
+
+    Attributes:
+        min_side: Pixels of the shorter side below which an image is left out.
+        max_aspect: Longer over shorter side above which an image is left out; None: no limit.
+        resize: Shorter side that larger images are brought to; 0 keeps every image's size.
+        jpeg_quality: Of what is resized.
+    """
+
+    min_side: int = MIN_SIDE
+    max_aspect: float | None = None
+    resize: int = 0
+    jpeg_quality: int = 90
+
+
+ORIGINAL = Form()
+
+
+def normalize(content: bytes, form: Form = ORIGINAL) -> tuple[bytes, bool]:
     r"""Returns the bytes to store for one image file, and whether it was encoded again.
 
     Transparent pixels become white, of an animation the first frame is taken, an EXIF rotation is
     carried out, 16 bits keep their upper 8. Lossy sources are stored as JPEG of quality 95 without
-    chroma subsampling, others as PNG.
+    chroma subsampling, others as PNG. What `form.resize` makes smaller is stored as JPEG.
 
     Args:
         content: The whole image file.
+        form: What the image must be like, and its size.
 
     Raises:
         ImageError: with the reason "empty_file", "not_an_image", "undecodable" (truncated or
-            corrupt), "too_small", "too_large" or "unsupported_pixels".
+            corrupt), "too_small", "too_large", "extreme_aspect" or "unsupported_pixels".
 
     Example:
         >>> normalize(open("photo.webp", "rb").read())[0][:3]
@@ -47,12 +70,15 @@ def normalize(content: bytes) -> tuple[bytes, bool]:
         raise ImageError("too_large") from error
     except Exception as error:  # Pillow's parsers raise many types on hostile headers.
         raise ImageError("undecodable") from error
-    if min(image.size) < MIN_SIDE:
+    if min(image.size) < form.min_side:
         raise ImageError("too_small")
     if image.width * image.height > MAX_PIXELS:
         raise ImageError("too_large")
-    reencode = not _is_plain(image, content)
-    stored = _encode(image) if reencode else content
+    if form.max_aspect and max(image.size) > form.max_aspect * min(image.size):
+        raise ImageError("extreme_aspect")
+    smaller = 0 < form.resize < min(image.size)
+    reencode = smaller or not _is_plain(image, content)
+    stored = _encode(image, form, smaller) if reencode else content
     _check_decodes(stored)
     return stored, reencode
 
@@ -82,20 +108,32 @@ def _upright(image: Image.Image) -> bool:
         return True
 
 
-def _encode(image: Image.Image) -> bytes:
+def _encode(image: Image.Image, form: Form, smaller: bool) -> bytes:
     lossy = image.format in _LOSSY
     try:
+        if smaller:
+            image.draft(None, [2 * side for side in _resized(image.size, form.resize)])
         image.load()
         image = _to_eight_bits(image if _upright(image) else ImageOps.exif_transpose(image))
+        if smaller:
+            image = image.resize(_resized(image.size, form.resize), Image.Resampling.LANCZOS)
     except ImageError:
         raise
     except Exception as error:
         raise ImageError("undecodable") from error
-    if not lossy:
+    if not lossy and not smaller:
         return encode_png(np.asarray(image))
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=95, subsampling=0)
+    if smaller:
+        image.save(buffer, "JPEG", quality=form.jpeg_quality)
+    else:
+        image.save(buffer, "JPEG", quality=95, subsampling=0)
     return buffer.getvalue()
+
+
+def _resized(size: tuple[int, int], shorter: int) -> tuple[int, int]:
+    """Returns width and height of the same proportions whose smaller is `shorter`."""
+    return tuple(round(side * shorter / min(size)) for side in size)
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:

@@ -5,6 +5,7 @@ block appear whole and are then entered in a journal: a run that was killed goes
 """
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import os
@@ -17,10 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 from tqdm import tqdm
 
 from xsample_tf.data import embed, making, records, sources
-from xsample_tf.data.writing import JOURNAL, Journal, ShardWriter, finish
+from xsample_tf.data.duplicates import Hashes
+from xsample_tf.data.quality import Quality, filtered
+from xsample_tf.data.writing import JOURNAL, Journal, ShardWriter, merged
 from xsample_tf.errors import InputError
 
 _PARTS = "val-parts"
+_HASHES = "hashes.sqlite"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +59,7 @@ def prepare(
     *,
     validation_source: str | None = None,
     options: sources.Options | None = None,
+    quality: Quality | None = None,
     template: str | None = None,
     records_per_shard: int = 1024,
     max_rejected_fraction: float = 0.5,
@@ -65,8 +70,9 @@ def prepare(
     """Writes `source` as a data directory, with each encoder's caption vectors.
 
     The same arguments on an unfinished output continue it; on a finished one they return at once.
-    The bytes written depend on the source, the options and `records_per_shard` alone. A source that
-    has no split of its own gives `options.validation_fraction` to "val" by hash of the image bytes.
+    The bytes written depend on the source, the options, `quality` and `records_per_shard` alone. A
+    source that has no split of its own gives `options.validation_fraction` to "val" by hash of the
+    files' bytes.
 
     Args:
         source: KIND:WHERE, see `sources.open_source`.
@@ -75,6 +81,7 @@ def prepare(
         validation_source: Source of "val" in place of any that `source` has, which then all
             trains but for its own "val"; labels are of the classes of `source`.
         options: Columns, classes, split and seed.
+        quality: Rules for captions and images; what is left out is counted by reason.
         template: Makes class names captions where there are no others, "{}" being the name; None
             is the paper's "a photo of a {}".
         records_per_shard: Largest number of records in a shard.
@@ -90,7 +97,7 @@ def prepare(
     Example:
         >>> prepare("folder:photos", "data/photos", [text.load_encoder("lexical")])
     """
-    options = options or sources.Options()
+    options, quality = options or sources.Options(), quality or Quality()
     template = making.TEMPLATE if template is None else template
     _check(template, options.validation_fraction, records_per_shard, max_rejected_fraction)
     opened = sources.open_source(source, options)
@@ -104,11 +111,13 @@ def prepare(
         "validation_fraction": options.validation_fraction,
         "records_per_shard": records_per_shard,
         "seed": options.seed,
+        "quality": quality.changed(),
+        "resize": quality.form(opened.default_resize).resize or None,
     }
     journal = Journal(output / JOURNAL, configuration)
     if not (output / records.MANIFEST).is_file():
         blocks = list(_blocks(opened, held_out, records_per_shard))
-        maker = making.Maker(template, options.validation_fraction)
+        maker = making.Maker(template, options.validation_fraction, quality)
         start = time.monotonic()
         read = _write_blocks(output, blocks, journal, maker, threads or os.cpu_count() or 1)
         tally = making.Tally.of(opened, held_out, journal)
@@ -119,6 +128,7 @@ def prepare(
         rate = read / max(time.monotonic() - start, 1e-3)
         log(f"{'read':<24}{read:>12,} images, {rate:,.0f} a second")
     shutil.rmtree(output / _PARTS, ignore_errors=True)
+    (output / _HASHES).unlink(missing_ok=True)
     return embed.add_embeddings(output, encoders, template=template, log=log)
 
 
@@ -146,6 +156,7 @@ def _claim(output: pathlib.Path, overwrite: bool) -> None:
         (output / records.MANIFEST).unlink(missing_ok=True)
         for folder in ("train", "val", _PARTS, "embeddings"):
             shutil.rmtree(output / folder, ignore_errors=True)
+        (output / _HASHES).unlink(missing_ok=True)
         (output / JOURNAL).unlink()  # Last: while it is there, the folder is ours.
 
 
@@ -174,16 +185,21 @@ def _write_blocks(
     done = {block.name for block in blocks if _is_done(output, journal.entries.get(block.name))}
     total = sum(block.stop - block.start for block in blocks)
     before = sum(block.stop - block.start for block in blocks if block.name in done)
+    opened = Hashes(output / _HASHES, done) if maker.quality.deduplicate else None
     with (
         ThreadPoolExecutor(threads) as pool,
         tqdm(total=total, initial=before, unit=" images", desc="images", disable=None) as bar,
+        contextlib.closing(opened) if opened else contextlib.nullcontext() as hashes,
     ):
         for block in blocks:
             if block.name not in done:
                 samples = block.source.samples(block.source_split, block.start, block.stop)
                 make = functools.partial(maker, block.source, block.prefix)
                 made = _in_order(pool, make, samples, ahead=8 * threads)
-                journal.add(block.name, _write_block(output, block, made, bar))
+                entry = _write_block(output, block, made, bar, hashes)
+                if hashes:
+                    hashes.commit()
+                journal.add(block.name, entry)
     return total - before
 
 
@@ -207,17 +223,24 @@ def _in_order(
 
 
 def _write_block(
-    output: pathlib.Path, block: _Block, outcomes: Iterator[making.Made], bar: tqdm
+    output: pathlib.Path,
+    block: _Block,
+    outcomes: Iterator[making.Made],
+    bar: tqdm,
+    hashes: Hashes | None,
 ) -> dict:
     """Returns the journal's entry of a block that was written."""
     writers: dict[str, ShardWriter] = {}
     reasons, examples = collections.Counter(), {}
-    seen = encoded_again = captions = 0
+    seen = encoded_again = captions = left_out = 0
     for made in outcomes:
         bar.update()
+        if made.record and hashes and not hashes.add(made.digest, block.name):
+            made = making.Made(made.key, ("duplicate_image",))
         seen += 1
         encoded_again += made.encoded_again
         captions = max(captions, made.captions)
+        left_out += made.record is None and filtered(made.reasons)
         reasons.update(made.reasons)
         for reason in made.reasons:
             examples.setdefault(reason, made.key)
@@ -232,6 +255,7 @@ def _write_block(
         "reasons": reasons,
         "examples": examples,
         "encoded_again": encoded_again,
+        "filtered": left_out,
         "captions": captions,
     }
 
@@ -251,7 +275,7 @@ def _describe(
             splits[split].append(records.Shard(**shard))
     if blocks[0].split == "all" and "val" in splits:
         limit = max(block.stop - block.start for block in blocks)
-        splits["val"] = list(_merged(output, splits["val"], limit))
+        splits["val"] = list(merged(output, splits["val"], limit))
     return records.Dataset(
         directory=str(output),
         splits={split: tuple(splits[split]) for split in ("train", "val") if split in splits},
@@ -261,23 +285,3 @@ def _describe(
         rejected=dict(sorted(tally.reasons.items())),
         source=spec,
     )
-
-
-def _merged(
-    output: pathlib.Path, parts: Sequence[records.Shard], limit: int
-) -> Iterator[records.Shard]:
-    """Joins small shards into shards of at most `limit` records; TFRecord files concatenate."""
-    groups: list[list[records.Shard]] = []
-    for part in parts:
-        if not groups or sum(p.records for p in groups[-1]) + part.records > limit:
-            groups.append([])
-        groups[-1].append(part)
-    (output / "val").mkdir(exist_ok=True)
-    for index, group in enumerate(groups):
-        path = f"val/{index:05d}.tfrecord"
-        aside = (output / path).with_suffix(".tmp")
-        with open(aside, "wb") as file:
-            for part in group:
-                with open(output / part.path, "rb") as piece:
-                    shutil.copyfileobj(piece, file)
-        yield finish(output, path, aside, sum(part.records for part in group))

@@ -1,9 +1,8 @@
-"""What people have (class folders, tables, TFDS, generated scenes), as one stream of samples."""
+"""What people have (folders, tables, web archives, TFDS, scenes), as one stream of samples."""
 
 import collections
 import dataclasses
 import hashlib
-import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -13,7 +12,7 @@ import numpy as np
 from xsample_tf.data import images, scenes
 from xsample_tf.errors import InputError, suggest
 
-KINDS = ("folder", "scenes", "table", "tfds")
+KINDS = ("folder", "img2dataset", "scenes", "table", "tfds", "webdataset")
 UNKNOWN_CLASS = -1
 
 
@@ -23,12 +22,14 @@ class Sample:
 
     `label` is None where the source has none, outside 0..C-1 where it names an unknown class.
     Text that is not UTF-8 arrives as Python reads file names: with surrogate escapes.
+    `fault` is the reason why the source has no image or captions for it.
     """
 
     key: str
     image: object
     captions: tuple[str, ...] = ()
     label: int | None = None
+    fault: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +98,7 @@ class Source(Protocol):
         counts: Number of samples by split: "train" and "val" as the source has them, or "all".
         rejected: What was left out while listing, by reason.
         fingerprint: Differs when the samples differ, their order apart.
+        default_resize: Shorter side that larger images get unless told otherwise; 0 keeps them.
     """
 
     classes: Classes | None
@@ -104,6 +106,7 @@ class Source(Protocol):
     counts: dict[str, int]
     rejected: collections.Counter
     fingerprint: str
+    default_resize: int
 
     def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
         """Yields the samples at positions [start, stop) of `split`, always the same ones."""
@@ -117,7 +120,7 @@ class Source(Protocol):
 
 
 def open_source(spec: str, options: Options, classes: Classes | None = None) -> Source:
-    """Opens `KIND:WHERE`, one of table:FILE, folder:DIR, tfds:NAME and scenes:count=N,....
+    """Opens `KIND:WHERE`, such as table:FILE or folder:DIR; the kinds are `KINDS`.
 
     Args:
         spec: The source as `--source` has it.
@@ -139,13 +142,23 @@ def open_source(spec: str, options: Options, classes: Classes | None = None) -> 
         )
     classes = classes or options.classes()
     if kind == "folder":
-        return open_folders(where, options, classes)
+        from xsample_tf.data import sources_folder
+
+        return sources_folder.open_folders(where, options, classes)
     if kind == "scenes":
         return Scenes(where, options)
     if kind == "table":
         from xsample_tf.data import sources_table  # Imports pyarrow.
 
         return sources_table.Table(where, options, classes)
+    if kind == "webdataset":
+        from xsample_tf.data import archives
+
+        return archives.open_webdataset(where, options, classes)
+    if kind == "img2dataset":
+        from xsample_tf.data import sources_img2dataset
+
+        return sources_img2dataset.open_img2dataset(where, options, classes)
     from xsample_tf.data import sources_tfds  # Imports tensorflow_datasets.
 
     return sources_tfds.TFDS(where, options, classes)
@@ -153,6 +166,8 @@ def open_source(spec: str, options: Options, classes: Classes | None = None) -> 
 
 class FileList:
     """A `Source` whose samples are listed, in order, and whose images are files."""
+
+    default_resize = 0
 
     def __init__(
         self,
@@ -202,59 +217,13 @@ def clean_key(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def open_folders(where: str, options: Options, classes: Classes | None) -> FileList:
-    """Opens DIR/CLASS/**/IMAGE, or DIR/train/CLASS/... with DIR/val, DIR/validation or DIR/test.
-
-    Raises:
-        InputError: no such folder, or no class folders with files in it.
-    """
-    root = pathlib.Path(where)
-    if not root.is_dir():
-        raise InputError(f"source: no folder {where}; expected one folder per class in it")
-    names = {entry.name for entry in root.iterdir() if entry.is_dir()}
-    held_out = [name for name in ("val", "validation", "test") if name in names]
-    if "train" in names and names <= {"train", "val", "validation", "test"}:
-        folders = {"train": "train"} | ({"val": held_out[0]} if held_out else {})
-        if not held_out:
-            folders = {"all": "train"}
-    else:
-        folders = {"all": ""}
-    if classes is None:
-        keys = tuple(sorted(_class_folders(root / next(iter(folders.values())))))
-        classes = Classes(keys, tuple(clean_key(key) for key in keys))
-    splits = {}
-    for split, folder in folders.items():
-        samples = list(_class_images(root, root / folder, classes))
-        if not samples:
-            raise InputError(
-                f"source: expected class folders of images in {root / folder}, found none; "
-                "images that have no class folder go through table:"
-            )
-        splits[split] = permuted(samples, options.seed)
-    return FileList(splits, classes, captioned=False)
-
-
-def _class_folders(folder: pathlib.Path) -> list[str]:
-    return [e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith(".")]
-
-
-def _class_images(root: pathlib.Path, folder: pathlib.Path, classes: Classes) -> Iterator[Sample]:
-    for name in sorted(_class_folders(folder)):
-        label = classes.label(name)
-        for parent, folders, files in os.walk(folder / name, followlinks=True):
-            folders.sort()
-            for file in sorted(files):
-                if not file.startswith("."):
-                    path = os.path.join(parent, file)
-                    yield Sample(clean_key(os.path.relpath(path, root)), path, (), label)
-
-
 class Scenes:
     """A `Source` of generated captioned images, `count=4000,size=48,seed=0,correlation=0.0`.
 
     The validation split is `validation_fraction` of `count` more, generated with split="val".
     """
 
+    default_resize = 0
     _DEFAULTS = {"count": 4000, "size": 64, "seed": 0, "correlation": 0.0}
 
     def __init__(self, where: str, options: Options):

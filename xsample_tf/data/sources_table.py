@@ -24,7 +24,7 @@ from xsample_tf.errors import InputError, suggest
 
 # What people call the columns, looked for in this order when no flag names them.
 _IMAGE = ("image", "image_path", "filepath", "file_name", "filename", "path", "img", "jpg", "png")
-_CAPTION = ("caption", "captions", "text", "sentence", "sentences", "description")
+CAPTION_COLUMNS = ("caption", "captions", "text", "sentence", "sentences", "description")
 _LABEL = ("label", "class", "category")
 
 
@@ -82,7 +82,7 @@ class Table(FileList):
         if classes is None and columns.label:
             classes = _find_classes(records, opened[0], columns.label)
         samples = [
-            Sample(key, record.image, tuple(record.captions), _label(record.label, classes))
+            Sample(key, record.image, tuple(record.captions), label_of(record.label, classes))
             for key, record in records.items()
         ]
         order = _permuted_by_row_group if _stored(samples[0]) else permuted
@@ -111,7 +111,7 @@ class Table(FileList):
             self._left_out["malformed_row"] += 1
             return
         image, label = row[columns.image], row[columns.label] if columns.label else None
-        captions = [text for name in columns.captions for text in _texts(row[name])]
+        captions = [text for name in columns.captions for text in texts_of(row[name])]
         if not isinstance(image, tables.Cell):
             key = os.path.normpath(str(image))
             image = self._path(file, str(image))
@@ -152,7 +152,7 @@ def _choose_columns(files: list[str], opened: list, options: Options) -> _Column
     def usual(names: tuple[str, ...]) -> str | None:
         return next((name for name in names if name in present), None)
 
-    captions = options.caption_columns or tuple(filter(None, [usual(_CAPTION)]))
+    captions = options.caption_columns or tuple(filter(None, [usual(CAPTION_COLUMNS)]))
     columns = _Columns(
         options.image_column or usual(_IMAGE) or "image",
         captions,
@@ -170,12 +170,12 @@ def _choose_columns(files: list[str], opened: list, options: Options) -> _Column
     return columns
 
 
-def _texts(value: object) -> list[str]:
+def texts_of(value: object) -> list[str]:
     """Returns the captions of a cell: a text, a list of texts, or nothing."""
     if value is None:
         return []
     if isinstance(value, list):
-        return [text for item in value for text in _texts(item)]
+        return [text for item in value for text in texts_of(item)]
     if isinstance(value, bytes):
         return [value.decode("utf-8", "surrogateescape")]
     return [str(value)]
@@ -205,7 +205,8 @@ def _find_classes(records: dict[str, _Record], table: object, column: str) -> Cl
     return Classes(tuple(names), tuple(clean_key(name) for name in names))
 
 
-def _label(value: object, classes: Classes | None) -> int | None:
+def label_of(value: object, classes: Classes | None) -> int | None:
+    """Returns the label of a class by its key or number, None of nothing; see `Sample`."""
     if _missing(value):
         return None
     known = classes.label(str(value)) if classes else UNKNOWN_CLASS

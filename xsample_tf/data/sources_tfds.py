@@ -32,6 +32,8 @@ class TFDS:
         InputError: No such data set, it cannot be prepared, or it lacks the features.
     """
 
+    default_resize = 0
+
     def __init__(
         self, where: str, options: sources.Options, classes: sources.Classes | None = None
     ):

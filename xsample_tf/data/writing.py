@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
@@ -48,6 +50,24 @@ def finish(directory: str, path: str, aside: pathlib.Path, records: int) -> Shar
     size = aside.stat().st_size
     os.replace(aside, pathlib.Path(directory, path))
     return Shard(path, records, size, digest)
+
+
+def merged(directory: pathlib.Path, parts: Sequence[Shard], limit: int) -> Iterator[Shard]:
+    """Joins small shards of "val" to ones of at most `limit` records: TFRecords concatenate."""
+    groups: list[list[Shard]] = []
+    for part in parts:
+        if not groups or sum(p.records for p in groups[-1]) + part.records > limit:
+            groups.append([])
+        groups[-1].append(part)
+    (directory / "val").mkdir(exist_ok=True)
+    for index, group in enumerate(groups):
+        path = f"val/{index:05d}.tfrecord"
+        aside = (directory / path).with_suffix(".tmp")
+        with open(aside, "wb") as file:
+            for part in group:
+                with open(directory / part.path, "rb") as piece:
+                    shutil.copyfileobj(piece, file)
+        yield finish(directory, path, aside, sum(part.records for part in group))
 
 
 class Journal:

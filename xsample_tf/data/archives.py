@@ -1,0 +1,272 @@
+"""Sources of many archives (tars, folders of files, TFRecord), read one archive after the other.
+
+Opening such a source reads what stands where, and keeps a count per archive. The samples of one
+archive are listed when the preparation comes to it, and images are read from where they lie.
+"""
+
+import abc
+import bisect
+import collections
+import dataclasses
+import functools
+import glob
+import hashlib
+import json
+import os
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+
+from tqdm import tqdm
+
+from xsample_tf.data import images
+from xsample_tf.data.sources import Classes, Options, Sample, clean_key
+from xsample_tf.data.sources_table import CAPTION_COLUMNS, label_of, texts_of
+from xsample_tf.errors import InputError
+
+IMAGE_TYPES = ("jpg", "jpeg", "png", "webp")
+DAMAGED = "archive_damaged"  # Cut in the middle, or not one at all; what stands before is used.
+_TRIED = 64  # Samples that are looked at to learn whether there are captions.
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes of a file, where one image or text of an archive lies."""
+
+    file: str
+    offset: int
+    size: int
+
+    def read(self) -> bytes:
+        """Returns the bytes; an `images.ImageError` says why there are none."""
+        try:
+            with open(self.file, "rb") as file:
+                file.seek(self.offset)
+                content = file.read(self.size)
+        except OSError as error:
+            raise images.ImageError("unreadable_file") from error
+        if len(content) < self.size:
+            raise images.ImageError("unreadable_file")
+        return content
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fault:
+    """What stands in an archive's list in place of a sample: the reason why there is none."""
+
+    key: str
+    reason: str
+
+
+class Archives(abc.ABC):
+    """A `sources.Source` over archives, in their order and that of the samples within each.
+
+    Keys begin with the archive's name, so that archives may use the same keys.
+
+    Args:
+        files: The archives.
+        classes: Classes that the labels must be of.
+        options: Columns.
+        rejected: What was left out before, by reason.
+
+    Raises:
+        InputError: no sample in any of them.
+    """
+
+    default_resize = 256
+
+    def __init__(
+        self,
+        files: Sequence[str],
+        options: Options,
+        classes: Classes | None,
+        rejected: collections.Counter | None = None,
+    ):
+        self.classes = classes
+        self.rejected = rejected or collections.Counter()
+        self._options = options
+        self._files = files
+        self._common = os.path.commonpath([os.path.dirname(file) or "." for file in files])
+        digest = hashlib.sha256(
+            repr(
+                (options.caption_columns, options.label_column, classes and classes.names)
+            ).encode()
+        )
+        self._ends: list[int] = []
+        for file in tqdm(files, desc="archives", unit="", disable=None):
+            count = len(self.listed(file))
+            self._ends.append(count + (self._ends[-1] if self._ends else 0))
+            digest.update(repr((self.name(file), count)).encode())
+        self.counts = {"all": self._ends[-1]}
+        self.fingerprint = digest.hexdigest()[:16]
+        self._list = functools.lru_cache(maxsize=1)(self.listed)
+        tried = list(self.samples("all", 0, min(_TRIED, self.counts["all"])))
+        faults = collections.Counter(sample.fault for sample in tried)
+        if not faults[""] and len(tried) == self.counts["all"]:
+            found = ", ".join(f"{reason} {count}" for reason, count in faults.items())
+            raise InputError(f"source: no image in {files[0]}: {found or 'it is empty'}")
+        self.captioned = any(sample.captions for sample in tried)
+
+    @abc.abstractmethod
+    def listed(self, file: str) -> list:
+        """Returns what `sample` takes, or `Fault`s, for each sample of an archive."""
+
+    @abc.abstractmethod
+    def sample(self, entry: object) -> Sample:
+        """Returns a sample from its entry of the list."""
+
+    def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
+        """See `sources.Source`."""
+        for index in range(bisect.bisect_right(self._ends, start), len(self._files)):
+            first = self._ends[index - 1] if index else 0
+            if first >= stop:
+                return
+            for entry in self._list(self._files[index])[max(start - first, 0) : stop - first]:
+                if isinstance(entry, Fault):
+                    yield Sample(entry.key, None, fault=entry.reason)
+                else:
+                    yield self.sample(entry)
+
+    def read(self, image: Piece | bytes) -> bytes:
+        """See `sources.Source`."""
+        return image if isinstance(image, bytes) else image.read()
+
+    def name(self, file: str) -> str:
+        """Returns what an archive is called in keys."""
+        return clean_key(os.path.relpath(file, self._common))
+
+    def label(self, fields: dict, found: object = None) -> int | None:
+        """Returns the label in `--label_column` of the fields, else of the value found."""
+        column = self._options.label_column
+        return label_of(fields.get(column) if column else found, self.classes)
+
+    def captions(self, fields: dict) -> tuple[str, ...]:
+        """Returns the captions in `--caption_column` of the fields, else under the usual name."""
+        usual = [name for name in CAPTION_COLUMNS if name in fields][:1]
+        columns = self._options.caption_columns or usual
+        return tuple(text for column in columns for text in texts_of(fields.get(column)))
+
+
+class Grouped(Archives):
+    """Archives of members that belong together by name: `KEY.jpg`, `KEY.txt`, `KEY.json`.
+
+    A member is an image (`jpg`, `jpeg`, `png`, `webp`), a caption (`txt`), a class (`cls`: a
+    number, or a key of the classes) or fields (`json`). A caption is taken from the text, or
+    without one from the fields; with `--caption_column` from these alone.
+    """
+
+    @abc.abstractmethod
+    def members(self, file: str) -> Iterator[tuple[str, Piece] | Fault]:
+        """Yields name and place of each member, and last of all what is wrong with the archive."""
+
+    def listed(self, file: str) -> list:
+        """See `Archives`."""
+        groups: dict[str, dict[str, Piece]] = {}
+        faults = []
+        for member in self.members(file):
+            if isinstance(member, Fault):
+                faults.append(member)
+                continue
+            path, piece = member
+            folder, name = os.path.split(path)
+            stem, _, kind = name.partition(".")
+            if stem:  # Else a hidden file.
+                key = f"{self.name(file)}/{clean_key(os.path.join(folder, stem))}"
+                kinds = groups.setdefault(key, {})
+                if kind.lower() in kinds:
+                    faults.append(Fault(key, "duplicate_key"))
+                kinds.setdefault(kind.lower(), piece)
+        wanted = {*IMAGE_TYPES, "txt", "json", "cls"}
+        return [group for group in groups.items() if not wanted.isdisjoint(group[1])] + faults
+
+    def sample(self, entry: tuple[str, dict[str, Piece]]) -> Sample:
+        """See `Archives`."""
+        key, kinds = entry
+        image = next((kinds[kind] for kind in IMAGE_TYPES if kind in kinds), None)
+        if image is None:
+            return Sample(key, None, fault="missing_image")
+        try:
+            return self._sample(key, image, kinds)
+        except images.ImageError as error:
+            return Sample(key, None, fault=str(error))
+
+    def _sample(self, key: str, image: Piece, kinds: dict[str, Piece]) -> Sample:
+        options = self._options
+        from_text = "txt" in kinds and not options.caption_columns
+        fields = {}
+        if "json" in kinds and not (from_text and not options.label_column):
+            try:
+                fields = json.loads(_text(kinds["json"]))
+            except ValueError:
+                fields = None
+            if not isinstance(fields, dict):
+                return Sample(key, None, fault="malformed_json")
+        captions = (_text(kinds["txt"]),) if from_text else self.captions(fields)
+        found = _text(kinds["cls"]).strip() if "cls" in kinds else None
+        return Sample(key, image, captions, self.label(fields, found))
+
+
+class Tars(Grouped):
+    """Plain tars, as `webdataset` writes them."""
+
+    def members(self, file: str) -> Iterator[tuple[str, Piece] | Fault]:
+        """See `Grouped`."""
+        size = os.path.getsize(file)
+        try:
+            with tarfile.open(file, "r:") as tar:
+                for member in tar:
+                    if member.offset_data + member.size > size:
+                        break
+                    if member.isreg():
+                        yield member.name, Piece(file, member.offset_data, member.size)
+                tar.fileobj.seek(tar.offset)
+                whole = tar.fileobj.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
+        except (tarfile.ReadError, OSError):
+            whole = False
+        if not whole:
+            yield Fault(self.name(file), DAMAGED)
+
+
+class Folders(Grouped):
+    """Folders of files."""
+
+    def members(self, file: str) -> Iterator[tuple[str, Piece] | Fault]:
+        """See `Grouped`."""
+        for entry in sorted(os.scandir(file), key=lambda entry: entry.name):
+            if entry.is_file():
+                yield entry.name, Piece(entry.path, 0, entry.stat().st_size)
+
+
+def open_webdataset(where: str, options: Options, classes: Classes | None) -> Tars:
+    """Opens `webdataset:PATTERN`, tars by name, `*` or `{00000..00331}`.
+
+    Raises:
+        InputError: no such file, a compressed one, or no image in any.
+    """
+    files = [file for pattern in _ranges(where) for file in sorted(glob.glob(pattern)) or [pattern]]
+    absent = next((file for file in files if not os.path.isfile(file)), None)
+    if absent:
+        raise InputError(f"source: no file {absent}; expected tars such as webdataset:data/*.tar")
+    for file in files:
+        with open(file, "rb") as content:
+            if content.read(2) == b"\x1f\x8b":
+                raise InputError(
+                    f"source: expected a plain tar, received gzip in {file}; gunzip it"
+                )
+    return Tars(files, options, classes)
+
+
+def _ranges(pattern: str) -> Iterator[str]:
+    """Yields the pattern with each number of its first range {FIRST..LAST}, and so on."""
+    found = re.search(r"\{(\d+)\.\.(\d+)\}", pattern)
+    if not found:
+        yield pattern
+        return
+    first, last = found.groups()
+    for number in range(int(first), int(last) + 1):
+        filled = f"{number:0{len(first)}d}"
+        yield from _ranges(pattern[: found.start()] + filled + pattern[found.end() :])
+
+
+def _text(piece: Piece) -> str:
+    return piece.read().decode("utf-8", "surrogateescape")
