@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+import subprocess
 
 import numpy as np
 import pyarrow as pa
@@ -197,6 +198,38 @@ def test_the_order_is_a_permutation_that_the_seed_fixes(tmp_path, seed):
     assert first == again
     assert first != sorted(first)
     assert first != list(listed(opened(f"table:{tmp_path}/t.csv", seed=seed + 1)))
+
+
+@pytest.mark.parametrize("first", ["caption", "link"])
+def test_a_list_of_links_is_answered_with_the_command_that_fetches_it(first, tmp_path):
+    cells = ["a cat <PERSON>", "http://localhost/a.jpg"]
+    path = tmp_path / "cc.tsv"
+    lines = cells if first == "caption" else cells[::-1]
+    path.write_text("\t".join(lines) + "\n" + "\t".join(lines) + "\n", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        opened(f"table:{path}")
+    message = str(caught.value)
+    assert "\n" not in message
+    header = "caption\\turl" if first == "caption" else "url\\tcaption"
+    assert f"(printf '{header}\\n'; cat {path}) > {tmp_path}/cc_links.tsv && img2" in message
+    assert f"--url_list={tmp_path}/cc_links.tsv --input_format=tsv --url_col=url" in message
+    assert "--caption_col=caption --output_format=webdataset --output_folder=cc " in message
+    # The command makes what it names, with a header that is recognised too.
+    make = message[message.index("(printf") : message.index(" && img2dataset")]
+    subprocess.run(make, shell=True, check=True)
+    assert (tmp_path / "cc_links.tsv").read_text().startswith(header.replace("\\t", "\t") + "\n")
+    with pytest.raises(InputError, match="img2dataset: img2dataset --url_list=.*cc_links"):
+        opened(f"table:{tmp_path}/cc_links.tsv")
+
+
+def test_links_under_other_names_are_recognised(tmp_path):
+    write_csv(tmp_path / "t.csv", ("image", "text"), ("https://localhost/a.jpg", "one"))
+    with pytest.raises(InputError, match="--input_format=csv --url_col=image --caption_col=text "):
+        opened(f"table:{tmp_path}/t.csv")
+    table = pa.table({"URL": ["https://localhost/a.jpg"], "TEXT": ["one"]})
+    pq.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="=parquet --url_col=URL --caption_col=TEXT "):
+        opened(f"table:{tmp_path}/t.parquet")
 
 
 # --- class folders --------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from xsample_tf.errors import InputError, suggest
 # What people call the columns, looked for in this order when no flag names them.
 _IMAGE = ("image", "image_path", "filepath", "file_name", "filename", "path", "img", "jpg", "png")
 CAPTION_COLUMNS = ("caption", "captions", "text", "sentence", "sentences", "description")
+_LINK = ("url", "URL", "image_url")
 _LABEL = ("label", "class", "category")
 
 
@@ -61,12 +62,13 @@ class Table(FileList):
 
     Raises:
         InputError: no such file, an unknown format, a file that cannot be parsed, a missing column,
-            or no row with an image.
+            links in place of images, or no row with an image.
     """
 
     def __init__(self, where: str, options: Options, classes: Classes | None):
         files = _files(where)
         opened = [tables.open_file(file) for file in files]
+        _refuse_links(files[0], opened[0], options)
         columns = _choose_columns(files, opened, options)
         self._cells = tables.ImageCells()
         self._root = options.image_root
@@ -143,6 +145,40 @@ def _files(where: str) -> list[str]:
             + (f"; {suggest(where, near)}" if near else f", nor any other table in {parent}")
         )
     return files
+
+
+def _refuse_links(
+    file: str, table: tables.Delimited | tables.JsonLines | tables.Parquet, options: Options
+) -> None:
+    """Answers a list of links, as CC3M and CC12M are published, with the command to fetch them."""
+    names, path, kind = table.columns, pathlib.Path(file), pathlib.Path(file).suffix
+    found = next((i for i, name in enumerate(names) if _is_link(name)), None)
+    links, make = file, ""
+    if found is not None:  # No header line: the links begin at once.
+        texts = (name for name in ("caption", *(f"column_{i}" for i in range(len(names)))))
+        names = ["url" if i == found else next(texts) for i in range(len(names))]
+        link, links = "url", str(path.with_name(f"{path.stem}_links{kind}"))
+        header = ("\\t" if kind == ".tsv" else ",").join(names)
+        make = f"(printf '{header}\\n'; cat {file}) > {links} && "
+    else:
+        usual = [name for name in (*_IMAGE, *_LINK) if name in names]
+        link = options.image_column or next(iter(usual), None)
+        if link not in names or not _is_link((next(table.rows([link]), None) or {}).get(link)):
+            return
+    captions = [n for n in names if n in options.caption_columns or n.lower() in CAPTION_COLUMNS]
+    raise InputError(
+        f"source: {file} has links, not images; fetch them with img2dataset: {make}img2dataset "
+        f"--url_list={links} --input_format={kind[1:]} --url_col={link} "
+        + "".join(f"--caption_col={name} " for name in captions[:1])
+        + f"--output_format=webdataset --output_folder={path.stem} --image_size=256 "
+        "--resize_mode=keep_ratio --resize_only_if_bigger=True --encode_quality=90 "
+        "--processes_count=16 --thread_count=64 --enable_wandb=False"
+        f" && python tools/prepare_data.py --source=img2dataset:{path.stem} --output=DIR"
+    )
+
+
+def _is_link(value: object) -> bool:
+    return isinstance(value, str) and value.startswith(("http://", "https://"))
 
 
 def _choose_columns(files: list[str], opened: list, options: Options) -> _Columns:
