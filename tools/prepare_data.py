@@ -7,13 +7,14 @@ webdataset:TARS, img2dataset:DIR, tfds:NAME, scenes:count=4000,size=64. The same
 a run that was stopped, and with another --text_encoder adds its vectors.
 """
 
+import sys
 import warnings
 
 from absl import flags
 from command_line import run
 
 from xsample_tf import text
-from xsample_tf.data import Quality, embed, prepare, sources
+from xsample_tf.data import Quality, check, embed, prepare, sources
 from xsample_tf.errors import InputError
 
 _SOURCE = flags.DEFINE_string("source", None, "KIND:WHERE of the images.")
@@ -29,6 +30,9 @@ _TEXT_ENCODER = flags.DEFINE_list(
 )
 _EMBEDDINGS_ONLY = flags.DEFINE_bool(
     "embeddings_only", False, "Add caption vectors to shards that --output has; needs no --source."
+)
+_CHECK = flags.DEFINE_bool(
+    "check", False, "Compare the files of --output with its dataset.json, and change nothing."
 )
 _IMAGE_COLUMN = flags.DEFINE_string("image_column", None, "Column or feature of the image.")
 _CAPTION_COLUMN = flags.DEFINE_list("caption_column", [], "Columns or features of captions.")
@@ -86,6 +90,8 @@ def main() -> None:
     warnings.filterwarnings("ignore", module="PIL")  # What Pillow remarks on is counted.
     if not _OUTPUT.value:
         raise InputError("output: expected a folder for the data directory, received none")
+    if _CHECK.value:
+        sys.exit(1 if check(_OUTPUT.value, _THREADS.value) else 0)
     if bool(_SOURCE.value) == _EMBEDDINGS_ONLY.value:
         raise InputError("source: expected --source=KIND:WHERE, or else --embeddings_only")
     if _EMBEDDINGS_ONLY.value and not _TEXT_ENCODER.value:

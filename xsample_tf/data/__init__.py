@@ -1,6 +1,7 @@
 """Data: sources to shards, shards to batches of views."""
 
 from xsample_tf.data import scenes, views
+from xsample_tf.data.check import check
 from xsample_tf.data.embed import add_embeddings
 from xsample_tf.data.pipeline import load, load_images, side_information, steps_per_epoch
 from xsample_tf.data.prepare import prepare
@@ -15,6 +16,7 @@ __all__ = [
     "SourceOptions",
     "add_embeddings",
     "as_input_error",
+    "check",
     "load",
     "load_images",
     "prepare",

@@ -256,6 +256,21 @@ def open_webdataset(where: str, options: Options, classes: Classes | None) -> Ta
     return Tars(files, options, classes)
 
 
+def frames(file: str) -> tuple[list[Piece], bool]:
+    """Returns where each record of a TFRecord file lies, and whether it ends with a record."""
+    size, offset, found = os.path.getsize(file), 0, []
+    with open(file, "rb") as content:
+        while offset < size:
+            content.seek(offset)
+            length = int.from_bytes(content.read(8), "little")
+            end = offset + 16 + length  # Length, its checksum, the record, its checksum.
+            if end > size:
+                break
+            found.append(Piece(file, offset + 12, length))
+            offset = end
+    return found, offset == size
+
+
 def _ranges(pattern: str) -> Iterator[str]:
     """Yields the pattern with each number of its first range {FIRST..LAST}, and so on."""
     found = re.search(r"\{(\d+)\.\.(\d+)\}", pattern)

@@ -145,6 +145,19 @@ def read_dataset(directory: str | os.PathLike) -> Dataset:
         >>> read_dataset("data/flickr8k").records("train")
         6000
     """
+    dataset = read_manifest(directory)
+    for shards in (dataset.splits, *(encoder.shards for encoder in dataset.encoders.values())):
+        for shard in (shard for split in shards.values() for shard in split):
+            _check_size(dataset.directory, shard)
+    return dataset
+
+
+def read_manifest(directory: str | os.PathLike) -> Dataset:
+    """Reads `dataset.json` without a look at the files that it names.
+
+    Raises:
+        InputError: no `dataset.json`, or a malformed one.
+    """
     path = pathlib.Path(directory, MANIFEST)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -160,9 +173,6 @@ def read_dataset(directory: str | os.PathLike) -> Dataset:
         raise InputError(
             f"data directory: {path} is not what prepare_data writes ({error!r}); prepare it again"
         ) from error
-    for shards in (dataset.splits, *(encoder.shards for encoder in dataset.encoders.values())):
-        for shard in (shard for split in shards.values() for shard in split):
-            _check_size(dataset.directory, shard)
     return dataset
 
 

@@ -3,7 +3,6 @@
 import collections
 import functools
 import json
-import os
 import pathlib
 import re
 
@@ -20,6 +19,7 @@ from xsample_tf.data.archives import (
     Folders,
     Piece,
     Tars,
+    frames,
 )
 from xsample_tf.data.quality import FETCH
 from xsample_tf.data.sources import Classes, Options, Sample, clean_key
@@ -137,21 +137,6 @@ class Rows(Archives):
     def read(self, image: tables.Cell) -> bytes:
         """See `sources.Source`."""
         return self._cells.read(image) or b""
-
-
-def frames(file: str) -> tuple[list[Piece], bool]:
-    """Returns where each record of a TFRecord file lies, and whether it ends with a record."""
-    size, offset, found = os.path.getsize(file), 0, []
-    with open(file, "rb") as content:
-        while offset < size:
-            content.seek(offset)
-            length = int.from_bytes(content.read(8), "little")
-            end = offset + 16 + length  # Length, its checksum, the record, its checksum.
-            if end > size:
-                break
-            found.append(Piece(file, offset + 12, length))
-            offset = end
-    return found, offset == size
 
 
 def failed_fetches(root: pathlib.Path) -> collections.Counter:
