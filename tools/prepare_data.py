@@ -3,8 +3,9 @@
 python tools/prepare_data.py --source=table:captions.csv --output=data/mine --text_encoder=lexical
 
 Sources: table:FILE (.csv, .tsv, .jsonl, .parquet), folder:DIR (a folder per class),
-webdataset:TARS, img2dataset:DIR, tfds:NAME, scenes:count=4000,size=64. The same command continues
-a run that was stopped, and with another --text_encoder adds its vectors.
+imagenet:DIR (the original tars), webdataset:TARS, img2dataset:DIR, tfds:NAME,
+scenes:count=4000,size=64. The same command continues a run that was stopped, and with another
+--text_encoder adds its vectors.
 """
 
 import sys

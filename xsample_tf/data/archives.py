@@ -14,12 +14,12 @@ import hashlib
 import json
 import os
 import re
-import tarfile
 from collections.abc import Iterator, Sequence
 
 from tqdm import tqdm
 
 from xsample_tf.data import images
+from xsample_tf.data.pieces import Piece, tar_members
 from xsample_tf.data.sources import Classes, Options, Sample, clean_key
 from xsample_tf.data.sources_table import CAPTION_COLUMNS, label_of, texts_of
 from xsample_tf.errors import InputError
@@ -27,27 +27,6 @@ from xsample_tf.errors import InputError
 IMAGE_TYPES = ("jpg", "jpeg", "png", "webp")
 DAMAGED = "archive_damaged"  # Cut in the middle, or not one at all; what stands before is used.
 _TRIED = 64  # Samples that are looked at to learn whether there are captions.
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Piece:
-    """Bytes of a file, where one image or text of an archive lies."""
-
-    file: str
-    offset: int
-    size: int
-
-    def read(self) -> bytes:
-        """Returns the bytes; an `images.ImageError` says why there are none."""
-        try:
-            with open(self.file, "rb") as file:
-                file.seek(self.offset)
-                content = file.read(self.size)
-        except OSError as error:
-            raise images.ImageError("unreadable_file") from error
-        if len(content) < self.size:
-            raise images.ImageError("unreadable_file")
-        return content
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -211,20 +190,8 @@ class Tars(Grouped):
 
     def members(self, file: str) -> Iterator[tuple[str, Piece] | Fault]:
         """See `Grouped`."""
-        size = os.path.getsize(file)
-        try:
-            with tarfile.open(file, "r:") as tar:
-                for member in tar:
-                    if member.offset_data + member.size > size:
-                        break
-                    if member.isreg():
-                        yield member.name, Piece(file, member.offset_data, member.size)
-                tar.fileobj.seek(tar.offset)
-                whole = tar.fileobj.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
-        except (tarfile.ReadError, OSError):
-            whole = False
-        if not whole:
-            yield Fault(self.name(file), DAMAGED)
+        for member in tar_members(file):
+            yield member or Fault(self.name(file), DAMAGED)
 
 
 class Folders(Grouped):
@@ -254,21 +221,6 @@ def open_webdataset(where: str, options: Options, classes: Classes | None) -> Ta
                     f"source: expected a plain tar, received gzip in {file}; gunzip it"
                 )
     return Tars(files, options, classes)
-
-
-def frames(file: str) -> tuple[list[Piece], bool]:
-    """Returns where each record of a TFRecord file lies, and whether it ends with a record."""
-    size, offset, found = os.path.getsize(file), 0, []
-    with open(file, "rb") as content:
-        while offset < size:
-            content.seek(offset)
-            length = int.from_bytes(content.read(8), "little")
-            end = offset + 16 + length  # Length, its checksum, the record, its checksum.
-            if end > size:
-                break
-            found.append(Piece(file, offset + 12, length))
-            offset = end
-    return found, offset == size
 
 
 def _ranges(pattern: str) -> Iterator[str]:

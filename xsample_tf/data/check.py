@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tqdm import tqdm
 
 from xsample_tf.data import records
-from xsample_tf.data.archives import frames
+from xsample_tf.data.pieces import frames
 from xsample_tf.errors import InputError
 
 

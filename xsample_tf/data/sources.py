@@ -12,7 +12,7 @@ import numpy as np
 from xsample_tf.data import images, scenes
 from xsample_tf.errors import InputError, suggest
 
-KINDS = ("folder", "img2dataset", "scenes", "table", "tfds", "webdataset")
+KINDS = ("folder", "imagenet", "img2dataset", "scenes", "table", "tfds", "webdataset")
 UNKNOWN_CLASS = -1
 
 
@@ -145,6 +145,10 @@ def open_source(spec: str, options: Options, classes: Classes | None = None) -> 
         from xsample_tf.data import sources_folder
 
         return sources_folder.open_folders(where, options, classes)
+    if kind == "imagenet":
+        from xsample_tf.data import sources_imagenet
+
+        return sources_imagenet.ImageNet(where, options, classes)
     if kind == "scenes":
         return Scenes(where, options)
     if kind == "table":

@@ -17,10 +17,9 @@ from xsample_tf.data.archives import (
     Archives,
     Fault,
     Folders,
-    Piece,
     Tars,
-    frames,
 )
+from xsample_tf.data.pieces import Piece, frames
 from xsample_tf.data.quality import FETCH
 from xsample_tf.data.sources import Classes, Options, Sample, clean_key
 from xsample_tf.errors import InputError

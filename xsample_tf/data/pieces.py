@@ -1,0 +1,73 @@
+"""Images and texts that lie inside of larger files: where, in tars and TFRecord files."""
+
+import dataclasses
+import os
+import tarfile
+from collections.abc import Iterator
+
+from xsample_tf.data import images
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes of a file, where an image or a text lies."""
+
+    file: str
+    offset: int
+    size: int
+
+    def read(self) -> bytes:
+        """Returns the bytes; an `images.ImageError` says why there are none."""
+        try:
+            with open(self.file, "rb") as file:
+                file.seek(self.offset)
+                content = file.read(self.size)
+        except OSError as error:
+            raise images.ImageError("unreadable_file") from error
+        if len(content) < self.size:
+            raise images.ImageError("unreadable_file")
+        return content
+
+
+def tar_members(
+    file: str, start: int = 0, stop: int | None = None
+) -> Iterator[tuple[str, Piece] | None]:
+    """Yields name and place of each file of a plain tar, and None after the last if it is damaged.
+
+    Args:
+        file: The file that the tar is, or that it stands in.
+        start: Where it begins there.
+        stop: Where it ends; None is the end of the file.
+    """
+    whole = False
+    try:
+        with open(file, "rb") as content:
+            stop = stop or os.path.getsize(file)
+            content.seek(start)
+            with tarfile.open(fileobj=content, mode="r:") as tar:
+                for member in tar:
+                    if member.offset_data + member.size > stop:
+                        break
+                    if member.isreg():
+                        yield member.name, Piece(file, member.offset_data, member.size)
+                content.seek(tar.offset)  # A tar ends with empty blocks.
+                whole = content.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
+    except (tarfile.ReadError, OSError):
+        pass
+    if not whole:
+        yield None
+
+
+def frames(file: str) -> tuple[list[Piece], bool]:
+    """Returns where each record of a TFRecord file lies, and whether it ends with a record."""
+    size, offset, found = os.path.getsize(file), 0, []
+    with open(file, "rb") as content:
+        while offset < size:
+            content.seek(offset)
+            length = int.from_bytes(content.read(8), "little")
+            end = offset + 16 + length  # Length, its checksum, the record, its checksum.
+            if end > size:
+                break
+            found.append(Piece(file, offset + 12, length))
+            offset = end
+    return found, offset == size
