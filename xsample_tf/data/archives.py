@@ -73,12 +73,12 @@ class Archives(abc.ABC):
         )
         self._ends: list[int] = []
         for file in tqdm(files, desc="archives", unit="", disable=None):
-            count = len(self.listed(file))
+            count = len(self._listed(file))
             self._ends.append(count + (self._ends[-1] if self._ends else 0))
             digest.update(repr((self.name(file), count)).encode())
         self.counts = {"all": self._ends[-1]}
         self.fingerprint = digest.hexdigest()[:16]
-        self._list = functools.lru_cache(maxsize=1)(self.listed)
+        self._list = functools.lru_cache(maxsize=1)(self._listed)
         tried = list(self.samples("all", 0, min(_TRIED, self.counts["all"])))
         faults = collections.Counter(sample.fault for sample in tried)
         if not faults[""] and len(tried) == self.counts["all"]:
@@ -109,6 +109,12 @@ class Archives(abc.ABC):
     def read(self, image: Piece | bytes) -> bytes:
         """See `sources.Source`."""
         return image if isinstance(image, bytes) else image.read()
+
+    def _listed(self, file: str) -> list:
+        try:
+            return self.listed(file)
+        except OSError as error:
+            raise InputError(f"source: cannot read {file} ({error})") from error
 
     def name(self, file: str) -> str:
         """Returns what an archive is called in keys."""

@@ -6,7 +6,7 @@ import os
 import pathlib
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from tqdm import tqdm
@@ -20,7 +20,6 @@ from xsample_tf.errors import InputError
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT = "ILSVRC2012_devkit_t12"
 _TRUTH = "ILSVRC2012_validation_ground_truth.txt"
-_ROW = np.dtype([("name", "S40"), ("offset", "<i8"), ("size", "<i8"), ("label", "<i4")])
 
 
 class ImageNet:
@@ -59,12 +58,12 @@ class ImageNet:
             classes = Classes(keys, tuple(names.get(key, key) for key in keys))
         self.classes = classes
         rows = [self._train_rows(wnid, piece) for wnid, piece in tqdm(inner, TRAIN, disable=None)]
-        self._rows = {"train": self._ordered(np.concatenate(rows or [np.zeros(0, _ROW)]), options)}
+        self._rows = {"train": self._ordered(np.concatenate([_rows((), len), *rows]), options)}
         if (self._root / VAL).is_file():
             found = list(self._members(VAL))
             wnids = _validation_classes(self._root, devkit, len(found))
-            rows = [_row(name, piece, classes.label(wnids(name))) for name, piece in found]
-            self._rows["val"] = self._ordered(np.array(rows, _ROW), options)
+            rows = _rows(found, lambda name: classes.label(wnids(name)))
+            self._rows["val"] = self._ordered(rows, options)
         else:
             self._rows = {"all": self._rows["train"]}
         self.counts = {split: len(rows) for split, rows in self._rows.items()}
@@ -89,7 +88,7 @@ class ImageNet:
     def _train_rows(self, wnid: str, tar: Piece) -> np.ndarray:
         label = self.classes.label(wnid)
         members = self._members(TRAIN, tar.offset, tar.offset + tar.size)
-        return np.array([_row(name, piece, label) for name, piece in members], _ROW)
+        return _rows(members, lambda _: label)
 
     def _members(
         self, tar: str, start: int = 0, stop: int | None = None
@@ -110,13 +109,15 @@ class ImageNet:
         return np.append(places, len(places))[rows["label"]]
 
 
-def _row(name: str, piece: Piece, label: int) -> tuple:
-    return (
-        os.path.basename(name).encode("utf-8", "backslashreplace"),
-        piece.offset,
-        piece.size,
-        label,
-    )
+def _rows(members: Iterable[tuple[str, Piece]], labels: Callable[[str], int]) -> np.ndarray:
+    """Returns name, offset, size and label of each member, in a table: there are a million."""
+    rows = [
+        (os.path.basename(name).encode("utf-8", "backslashreplace"), p.offset, p.size, labels(name))
+        for name, p in members
+    ]
+    longest = max((len(row[0]) for row in rows), default=1)
+    fields = [("name", f"S{longest}"), ("offset", "<i8"), ("size", "<i8"), ("label", "<i4")]
+    return np.array(rows, fields)
 
 
 def _read_devkit(root: pathlib.Path) -> dict[int, tuple[str, str]]:
