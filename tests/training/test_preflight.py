@@ -6,8 +6,10 @@ import math
 import pathlib
 
 import pytest
+import small_model
 import tensorflow as tf
 
+from xsample_tf import models
 from xsample_tf.errors import InputError
 from xsample_tf.losses import replicas
 from xsample_tf.training import Options, preflight
@@ -28,6 +30,16 @@ def options(tmp_path_factory):
         epochs=2,
         optimizer="sgd",
     )
+
+
+@pytest.fixture(autouse=True)
+def small_backbone(monkeypatch):
+    """Whatever the options name; a step of it is traced in a moment."""
+
+    def backbone(unused_name, image_size, small_images, synchronized_batch_norm):
+        return small_model.small_encoder(image_size, synchronized_batch_norm is not False)
+
+    monkeypatch.setattr(models, "backbone", backbone)
 
 
 def _statuses(checks):
