@@ -1,4 +1,4 @@
-"""Sentence-transformers directories of the BERT family, run in TensorFlow."""
+"""Sentence-transformers directories of the BERT and MPNet families, run in TensorFlow."""
 
 import dataclasses
 import json
@@ -10,11 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from xsample_tf.errors import InputError, suggest
-from xsample_tf.text.bert import Bert, check_family
 from xsample_tf.text.encoder import TextEncoder
+from xsample_tf.text.transformer import FAMILIES, Transformer, check_config, longest
 from xsample_tf.text.wordpiece import WordPieceTokenizer
 
-_BATCH_TOKENS = 8192  # Of one forward pass, padding included: bounds memory, enough to fill cores.
+_BATCH_TOKENS = 2048  # Of one forward pass, padding included: its activations fit the cache.
+_SPECIAL = ("cls_token", "sep_token", "unk_token")
+_BLANK = r"[\s\x{0B}\x{1C}-\x{1F}\x{85}\p{Z}]*"  # What `str.strip` takes away.
 
 
 def _mean(hidden: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
@@ -39,10 +41,11 @@ class Layout:
 
     Attributes:
         transformer: Directory of the weights, relative to the model's.
-        config: BERT's `config.json`.
+        config: The transformer's `config.json`.
         pooling: "mean", "cls" or "max".
         max_length: Most tokens of a caption.
         lowercase, strip_accents, split_cjk: The tokenizer's settings.
+        special: The tokens before and after a caption, and the one of unknown words.
         prompt: Put before every caption; mostly empty.
     """
 
@@ -53,11 +56,12 @@ class Layout:
     lowercase: bool
     strip_accents: bool
     split_cjk: bool
+    special: tuple[str, str, str]
     prompt: str
 
 
 class SentenceTransformerEncoder(TextEncoder):
-    """A sentence-transformers directory of the BERT family: transformer, pooling, unit length.
+    """A sentence-transformers directory: BERT or MPNet, pooling, unit length.
 
     Pooling, casing, maximum length and default prompt are the directory's own. Rows have unit
     length whether or not it has a Normalize module: vectors of this package always do.
@@ -67,8 +71,11 @@ class SentenceTransformerEncoder(TextEncoder):
         directory: `config.json`, `model.safetensors`, `vocab.txt` or `tokenizer.json`, and mostly
             `modules.json`; without that the tokens' mean is taken, as in sentence-transformers.
 
+    Attributes:
+        graph: The same as a function of TensorFlow, for a SavedModel.
+
     Raises:
-        InputError: Not of the BERT family, a module or pooling other than those above, or a file is
+        InputError: Of another family, a module or pooling other than those above, or a file is
             missing or damaged.
 
     Example:
@@ -77,6 +84,38 @@ class SentenceTransformerEncoder(TextEncoder):
     """
 
     def __init__(self, handle: str, directory: str) -> None:
+        self.graph = SentenceGraph(directory)
+        super().__init__(handle, self.graph.size)
+
+    def _encode(self, captions: list[str]) -> np.ndarray:
+        tokens = self.graph.tokenize([caption.encode("utf-8", "ignore") for caption in captions])
+        lengths = tokens.row_lengths().numpy()
+        order = np.argsort(-lengths, kind="stable")  # By length, so that little is padding.
+        vectors = np.empty([len(captions), self.size], np.float32)
+        start = 0
+        while start < len(order):
+            rows = order[start : start + max(1, _BATCH_TOKENS // lengths[order[start]])]
+            vectors[rows] = self.graph.embed(tf.gather(tokens, rows)).numpy()
+            start += len(rows)
+        return vectors
+
+
+class SentenceGraph(tf.Module):
+    """A sentence-transformers directory as functions of TensorFlow.
+
+    Args:
+        directory: As for `SentenceTransformerEncoder`.
+
+    Attributes:
+        size: T, the length of a vector.
+
+    Example:
+        >>> SentenceGraph("models/all-MiniLM-L6-v2")(tf.constant(["a dog"])).shape
+        TensorShape([1, 384])
+    """
+
+    def __init__(self, directory: str) -> None:
+        super().__init__()
         layout = read_layout(directory)
         where = os.path.join(directory, layout.transformer)
         vocabulary = _vocabulary(where)
@@ -85,38 +124,37 @@ class SentenceTransformerEncoder(TextEncoder):
                 f"text encoder {where}: expected at most {layout.config['vocab_size']} tokens "
                 f"(vocab_size in config.json), received {len(vocabulary)}"
             )
-        bert = Bert(layout.config, _weights(where), where)
-        super().__init__(handle, bert.size)
+        self._transformer = Transformer(layout.config, _weights(where), where)
+        self.size = self._transformer.size
+        self._pool = _POOLINGS[layout.pooling]
         self._prompt = layout.prompt
         self._tokenizer = WordPieceTokenizer(
-            vocabulary, layout.max_length, layout.lowercase, layout.strip_accents, layout.split_cjk
+            vocabulary,
+            layout.max_length,
+            layout.lowercase,
+            layout.strip_accents,
+            layout.split_cjk,
+            layout.special,
         )
-        pool = _POOLINGS[layout.pooling]
 
-        @tf.function(
-            input_signature=[
-                tf.TensorSpec([None, None], tf.int32),
-                tf.TensorSpec([None], tf.int32),
-            ]
-        )
-        def embed(ids: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-            present = tf.sequence_mask(lengths, tf.shape(ids)[1], tf.float32)[..., None]
-            return pool(bert(ids, lengths), present)
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def __call__(self, captions: tf.Tensor) -> tf.Tensor:
+        """Returns float32 `[B, T]` of unit length, zeros for a blank caption, for UTF-8 `[B]`."""
+        vectors = tf.math.l2_normalize(self.embed(self.tokenize(captions)), axis=1, epsilon=0.0)
+        blank = tf.strings.regex_full_match(captions, _BLANK)
+        return tf.where(blank[:, None], 0.0, vectors)
 
-        self._embed = embed
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def tokenize(self, captions: tf.Tensor) -> tf.RaggedTensor:
+        """Returns the tokens' ids, int32 `[B, length of each]`, for captions in UTF-8, `[B]`."""
+        return self._tokenizer(tf.strings.join([self._prompt, captions]))
 
-    def _encode(self, captions: list[str]) -> np.ndarray:
-        tokens = self._tokenizer([self._prompt + caption for caption in captions])
-        lengths = tokens.row_lengths().numpy()
-        order = np.argsort(-lengths, kind="stable")  # By length, so that little is padding.
-        vectors = np.empty([len(captions), self.size], np.float32)
-        start = 0
-        while start < len(order):
-            rows = order[start : start + max(1, _BATCH_TOKENS // lengths[order[start]])]
-            ids = tf.gather(tokens, rows).to_tensor()
-            vectors[rows] = self._embed(ids, lengths[rows].astype(np.int32)).numpy()
-            start += len(rows)
-        return vectors
+    @tf.function(input_signature=[tf.RaggedTensorSpec([None, None], tf.int32)])
+    def embed(self, tokens: tf.RaggedTensor) -> tf.Tensor:
+        """Returns the pooled hidden states, float32 `[B, T]`, of any length."""
+        ids, lengths = tokens.to_tensor(), tf.cast(tokens.row_lengths(), tf.int32)
+        present = tf.sequence_mask(lengths, tf.shape(ids)[1], tf.float32)[..., None]
+        return self._pool(self._transformer(ids, lengths), present)
 
 
 def read_layout(directory: str) -> Layout:
@@ -132,11 +170,11 @@ def read_layout(directory: str) -> Layout:
     transformer, pooling = _modules(directory)
     where = os.path.join(directory, transformer)
     config = _read_json(where, "config.json", required=True)
-    check_family(config, where)
+    check_config(config, where)
     sentence = _read_json(where, "sentence_bert_config.json")
     tokenizer = _read_json(where, "tokenizer_config.json")
-    # In sentence-transformers the first wins over the second, and BERT's positions bound both.
-    longest = sentence.get("max_seq_length") or tokenizer.get("model_max_length") or math.inf
+    # In sentence-transformers the first wins over the second, and the positions bound both.
+    most = sentence.get("max_seq_length") or tokenizer.get("model_max_length") or math.inf
     lowercase = bool(tokenizer.get("do_lower_case", True))
     accents = tokenizer.get("strip_accents")
     prompts = _read_json(directory, "config_sentence_transformers.json")
@@ -144,12 +182,20 @@ def read_layout(directory: str) -> Layout:
         transformer=transformer,
         config=config,
         pooling=pooling,
-        max_length=int(min(longest, config["max_position_embeddings"])),
+        max_length=int(min(most, longest(config))),
         lowercase=lowercase or bool(sentence.get("do_lower_case")),
         strip_accents=lowercase if accents is None else bool(accents),
         split_cjk=bool(tokenizer.get("tokenize_chinese_chars", True)),
+        special=_special(tokenizer, FAMILIES[config["model_type"]].special),
         prompt=(prompts.get("prompts") or {}).get(prompts.get("default_prompt_name")) or "",
     )
+
+
+def _special(tokenizer: dict[str, Any], usual: tuple[str, str, str]) -> tuple[str, str, str]:
+    """Returns the special tokens that the tokenizer's configuration names, or else the usual."""
+    named = [tokenizer.get(key) or token for key, token in zip(_SPECIAL, usual, strict=True)]
+    first, last, unknown = (t["content"] if isinstance(t, dict) else t for t in named)
+    return first, last, unknown
 
 
 def _modules(directory: str) -> tuple[str, str]:
@@ -194,8 +240,8 @@ def _vocabulary(directory: str) -> list[str]:
     model = _read_json(directory, "tokenizer.json").get("model", {})
     if model.get("type") != "WordPiece":
         raise InputError(
-            f"text encoder {directory}: expected BERT's vocabulary in vocab.txt or a WordPiece "
-            "tokenizer.json, received neither"
+            f"text encoder {directory}: expected a WordPiece vocabulary in vocab.txt or in "
+            "tokenizer.json, found neither; copy the tokenizer's files beside the weights"
         )
     return sorted(model["vocab"], key=model["vocab"].get)
 
@@ -206,9 +252,11 @@ def _weights(directory: str) -> dict[str, np.ndarray]:
 
     path = os.path.join(directory, "model.safetensors")
     if not os.path.exists(path):
+        pickled = os.path.exists(os.path.join(directory, "pytorch_model.bin"))
+        found = "only pytorch_model.bin, which can run code when read" if pickled else "none"
         raise InputError(
-            f"text encoder {directory}: expected model.safetensors, found none; if it has "
-            "pytorch_model.bin, save it again with safetensors"
+            f"text encoder {directory}: expected the weights in model.safetensors, found {found}; "
+            "in PyTorch, SentenceTransformer(DIR).save(NEW_DIR) writes them so"
         )
     try:
         return {name: tensor.numpy() for name, tensor in load_file(path).items()}
