@@ -144,6 +144,11 @@ class SentenceGraph(tf.Module):
         blank = tf.strings.regex_full_match(captions, _BLANK)
         return tf.where(blank[:, None], 0.0, vectors)
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "captions")])
+    def serve(self, captions: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns the same as a SavedModel's signature does."""
+        return {"embedding": self(captions)}
+
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def tokenize(self, captions: tf.Tensor) -> tf.RaggedTensor:
         """Returns the tokens' ids, int32 `[B, length of each]`, for captions in UTF-8, `[B]`."""
