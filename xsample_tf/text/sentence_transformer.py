@@ -261,7 +261,8 @@ def _weights(directory: str) -> dict[str, np.ndarray]:
         found = "only pytorch_model.bin, which can run code when read" if pickled else "none"
         raise InputError(
             f"text encoder {directory}: expected the weights in model.safetensors, found {found}; "
-            "in PyTorch, SentenceTransformer(DIR).save(NEW_DIR) writes them so"
+            "where a model has pytorch_model.bin alone, SentenceTransformer(DIR).save(NEW_DIR) in "
+            "PyTorch writes it anew"
         )
     try:
         return {name: tensor.numpy() for name, tensor in load_file(path).items()}
