@@ -405,6 +405,11 @@ def test_a_name_that_another_encoder_has_is_an_error(folders, tmp_path):
     other = Encoder(handle="elsewhere")
     with pytest.raises(InputError, match="from 'toy', now size 5 from 'elsewhere'"):
         embed.add_embeddings(tmp_path / "out", [other], log=quiet)
+    with pytest.raises(InputError, match="distinct names, received 'toy' twice"):
+        embed.add_embeddings(tmp_path / "out", [Encoder(), Encoder()], log=quiet)
+    with pytest.raises(InputError, match="distinct names, received 'toy' twice"):
+        run(folders, tmp_path / "new", [Encoder(), Encoder()])
+    assert not (tmp_path / "new").exists()
     dataset = embed.add_embeddings(tmp_path / "out", [other], overwrite=True, log=quiet)
     assert dataset.encoder("toy").handle == "elsewhere"
 

@@ -90,9 +90,8 @@ def test_module_of_tf1_hub(tmp_path):
         sizes = tf.cast(tf.strings.length(words), tf.float32)
         sizes = tf.where(table.lookup(words) > 0, table.lookup(words), sizes)
         vectors = tf.stack([sizes, tf.ones_like(sizes) * one], 1)
-        session.run(
-            [tf.compat.v1.global_variables_initializer(), tf.compat.v1.tables_initializer()]
-        )
+        tables = tf.compat.v1.tables_initializer()
+        session.run([tf.compat.v1.global_variables_initializer(), tables])
         signature = tf.compat.v1.saved_model.predict_signature_def(
             {"text": words}, {"default": vectors}
         )
