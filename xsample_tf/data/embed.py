@@ -90,7 +90,7 @@ def check_names(encoders: Sequence[TextEncoder]) -> None:
             raise InputError(f"text encoder: expected a name safe for files, received {name!r}")
         if name in seen:
             raise InputError(
-                f"text encoder: expected distinct names, received {name!r} twice; rename a directory"
+                f"text encoder: expected distinct names, received {name!r} twice; rename one"
             )
         seen.add(name)
 
