@@ -14,7 +14,7 @@ from xsample_tf.text.encoder import TextEncoder
 from xsample_tf.text.transformer import FAMILIES, Transformer, check_config, longest
 from xsample_tf.text.wordpiece import WordPieceTokenizer
 
-_BATCH_TOKENS = 2048  # Of one forward pass, padding included: its activations fit the cache.
+_BATCH_TOKENS = 1024  # Of one forward pass, padding included: its activations fit the cache.
 _SPECIAL = ("cls_token", "sep_token", "unk_token")
 _BLANK = r"[\s\x{0B}\x{1C}-\x{1F}\x{85}\p{Z}]*"  # What `str.strip` takes away.
 
