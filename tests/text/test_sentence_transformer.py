@@ -70,6 +70,16 @@ def test_casing_is_the_directorys_own(make_directory):
     np.testing.assert_allclose(uncased[0], uncased[1], atol=1e-6)
 
 
+def test_casing_of_a_generic_tokenizer_is_its_normalizers(make_directory):
+    directory = make_directory(version=6)
+    _edit("tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")(directory)
+    cased = {"type": "BertNormalizer", "lowercase": False, "handle_chinese_chars": True}
+    _edit("tokenizer.json", normalizer=cased)(directory)
+    vectors = text.load_encoder(str(directory))(CAPTIONS)
+    expected = text.load_encoder(str(make_directory(lowercase=False)))(CAPTIONS)
+    np.testing.assert_array_equal(vectors, expected)
+
+
 @pytest.mark.parametrize(("asked", "kept"), [(5, 5), (12, 12), (512, 16)])
 def test_captions_are_cut_at_the_maximum_length(make_directory, reference, asked, kept):
     directory = make_directory(max_length=asked)
@@ -159,6 +169,12 @@ def _lengthen_vocabulary(directory):
         file.write("cat\n")
 
 
+def _leave_a_gap(directory):
+    (directory / "vocab.txt").unlink()
+    model = {"type": "WordPiece", "vocab": {"[UNK]": 0, "[CLS]": 1, "[SEP]": 3}}
+    (directory / "tokenizer.json").write_text(json.dumps({"model": model}))
+
+
 def _remove_special_token(directory):
     path = directory / "vocab.txt"
     path.write_text(path.read_text(encoding="utf-8").replace("[CLS]", "[cls]"), encoding="utf-8")
@@ -186,6 +202,7 @@ def _remove_special_token(directory):
         (_edit("config.json", intermediate_size=41), r"shape \[41, 24\].*received shape"),
         (_add_module, "received Transformer, Pooling, Normalize, Dense"),
         (_lengthen_vocabulary, "at most 21 tokens"),
+        (_leave_a_gap, "expected the ids 0, 1, 2.*received a gap"),
         (_remove_special_token, r"special token '\[CLS\]'"),
     ],
 )

@@ -92,7 +92,7 @@ def _download(model_id: str) -> str:
     """Returns the directory of a Hugging Face model, its weights fetched when its family fits."""
     import huggingface_hub
 
-    from xsample_tf.text.sentence_transformer import read_layout
+    from xsample_tf.text.directory import read_layout
 
     try:
         settings = huggingface_hub.snapshot_download(model_id, allow_patterns=_SETTINGS)
