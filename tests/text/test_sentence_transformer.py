@@ -202,6 +202,7 @@ def _remove_special_token(directory):
         (_edit("config.json", intermediate_size=41), r"shape \[41, 24\].*received shape"),
         (_add_module, "received Transformer, Pooling, Normalize, Dense"),
         (_lengthen_vocabulary, "at most 21 tokens"),
+        (lambda d: (d / "vocab.txt").write_bytes(b"\xff\xfe"), "expected UTF-8 in .*vocab.txt"),
         (_leave_a_gap, "expected the ids 0, 1, 2.*received a gap"),
         (_remove_special_token, r"special token '\[CLS\]'"),
     ],

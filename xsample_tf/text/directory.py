@@ -142,8 +142,11 @@ def read_vocabulary(directory: str) -> list[str]:
     """
     path = os.path.join(directory, "vocab.txt")
     if os.path.exists(path):
-        with open(path, encoding="utf-8") as lines:
-            return [line.rstrip("\r\n") for line in lines]
+        try:
+            with open(path, encoding="utf-8") as lines:
+                return [line.rstrip("\r\n") for line in lines]
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"text encoder: expected UTF-8 in {path}, received {error}") from error
     model = _read_json(directory, "tokenizer.json").get("model", {})
     if model.get("type") != "WordPiece":
         raise InputError(
