@@ -404,8 +404,17 @@ def test_an_encoder_that_was_killed_goes_on(tmp_path):
 def test_a_name_that_another_encoder_has_is_an_error(folders, tmp_path):
     run(folders, tmp_path / "out", [Encoder()])
     other = Encoder(handle="elsewhere")
+    smaller = Encoder()
+    smaller.size = 4
+    with pytest.raises(InputError, match="of size 5 from 'toy', now size 4 from 'toy'"):
+        embed.add_embeddings(tmp_path / "out", [smaller], log=quiet)
     with pytest.raises(InputError, match="from 'toy', now size 5 from 'elsewhere'"):
         embed.add_embeddings(tmp_path / "out", [other], log=quiet)
+    with pytest.raises(InputError, match="distinct names, received 'toy' twice"):
+        embed.add_embeddings(tmp_path / "out", [Encoder(), Encoder()], log=quiet)
+    with pytest.raises(InputError, match="distinct names, received 'toy' twice"):
+        run(folders, tmp_path / "new", [Encoder(), Encoder()])
+    assert not (tmp_path / "new").exists()
     dataset = embed.add_embeddings(tmp_path / "out", [other], overwrite=True, log=quiet)
     assert dataset.encoder("toy").handle == "elsewhere"
 

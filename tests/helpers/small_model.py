@@ -10,7 +10,7 @@ from xsample_tf.models import XSampleModel, synchronize_batch_norm
 BATCH = 8
 
 
-def small_encoder(image_size):
+def small_encoder(image_size, synchronized=True):
     """Images `[B, image_size, image_size, 3]` to `[B, 6]`."""
     encoder = keras.Sequential(
         [
@@ -21,7 +21,7 @@ def small_encoder(image_size):
             keras.layers.GlobalAveragePooling2D(),
         ]
     )
-    return synchronize_batch_norm(encoder)
+    return synchronize_batch_norm(encoder) if synchronized else encoder
 
 
 def small_model(dtype="float32", optimizer=None, **arguments):

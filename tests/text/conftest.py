@@ -1,113 +1,20 @@
-"""A tiny random BERT in the sentence-transformers layout, and its float64 reference."""
+"""A tiny random encoder in the sentence-transformers layout, and BERT's float64 reference."""
 
+import functools
 import json
 import math
-import pathlib
 import unicodedata
 
 import numpy as np
 import pytest
 import safetensors.numpy
-
-WORDS = (
-    "[PAD] [UNK] [CLS] [SEP] [MASK] a dog dogs ##s run ##ning on grass . , Dog CAF caf ##e ##É 狗"
-)
-VOCABULARY = WORDS.split()
-CONFIG = {
-    "model_type": "bert",
-    "vocab_size": len(VOCABULARY),
-    "hidden_size": 24,
-    "intermediate_size": 40,
-    "num_attention_heads": 3,
-    "num_hidden_layers": 2,
-    "max_position_embeddings": 16,
-    "type_vocab_size": 2,
-    "hidden_act": "gelu",
-    "layer_norm_eps": 1e-5,
-}
-
-
-def _write(path: pathlib.Path, content: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content), encoding="utf-8")
-
-
-def _random_weights(config: dict) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
-    size, wide = config["hidden_size"], config["intermediate_size"]
-    shapes = {
-        "embeddings.word_embeddings.weight": (config["vocab_size"], size),
-        "embeddings.position_embeddings.weight": (config["max_position_embeddings"], size),
-        "embeddings.token_type_embeddings.weight": (config["type_vocab_size"], size),
-        "embeddings.LayerNorm.weight": (size,),
-        "embeddings.LayerNorm.bias": (size,),
-    }
-    for i in range(config["num_hidden_layers"]):
-        layer = f"encoder.layer.{i}"
-        kernels = {
-            **{f"attention.self.{part}": (size, size) for part in ("query", "key", "value")},
-            "attention.output.dense": (size, size),
-            "intermediate.dense": (wide, size),
-            "output.dense": (size, wide),
-        }
-        for name, shape in kernels.items():
-            shapes[f"{layer}.{name}.weight"] = shape
-            shapes[f"{layer}.{name}.bias"] = shape[:1]
-        for name in ("attention.output.LayerNorm", "output.LayerNorm"):
-            shapes[f"{layer}.{name}.weight"] = shapes[f"{layer}.{name}.bias"] = (size,)
-    return {name: rng.normal(0, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}
+import tiny_encoder
 
 
 @pytest.fixture
 def make_directory(tmp_path):
-    """Returns a function that writes a sentence-transformers directory, by default version 2's."""
-
-    def make(
-        pooling="mean",
-        normalize=True,
-        lowercase=True,
-        max_length=12,
-        version=2,
-        prefix="",
-        ported=False,
-        config=None,
-    ) -> pathlib.Path:
-        directory = tmp_path / "tiny-bert"
-        config = CONFIG | (config or {})
-        _write(directory / "config.json", config)
-        kinds = ["Transformer", "Pooling", "Normalize"][: 3 if normalize else 2]
-        package = {2: "sentence_transformers.models", 6: "sentence_transformers.base.modules.some"}
-        paths = ["", "1_Pooling", "2_Normalize"]
-        modules = [
-            {"idx": i, "path": paths[i], "type": f"{package[version]}.{kind}"}
-            for i, kind in enumerate(kinds)
-        ]
-        _write(directory / "modules.json", modules)
-        tokenizer = {"do_lower_case": lowercase}
-        if version == 2:
-            (directory / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
-            _write(directory / "sentence_bert_config.json", {"max_seq_length": max_length})
-            names = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens"}
-            flags = {f"pooling_mode_{name}": mode == pooling for mode, name in names.items()}
-            _write(directory / "1_Pooling/config.json", {"word_embedding_dimension": 24} | flags)
-        else:
-            ids = {token: i for i, token in enumerate(VOCABULARY)}
-            _write(
-                directory / "tokenizer.json",
-                {"model": {"type": "WordPiece", "vocab": dict(sorted(ids.items()))}},
-            )
-            tokenizer["model_max_length"] = max_length
-            _write(directory / "1_Pooling/config.json", {"pooling_mode": pooling})
-        _write(directory / "tokenizer_config.json", tokenizer)
-        weights = {prefix + name: value for name, value in _random_weights(config).items()}
-        if ported:
-            parts = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
-            for part, old in parts.items():
-                weights = {name.replace(part, old): value for name, value in weights.items()}
-        safetensors.numpy.save_file(weights, directory / "model.safetensors")
-        return directory
-
-    return make
+    """Returns a function that writes a tiny encoder's directory, by default a BERT's."""
+    return functools.partial(tiny_encoder.write, tmp_path / "tiny-bert")
 
 
 def _tokens(caption, vocabulary, lowercase, max_length):

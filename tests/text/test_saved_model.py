@@ -62,6 +62,54 @@ def test_signature_with_several_outputs(tmp_path, signature):
     _check(tmp_path / "model")
 
 
+class List(tf.Module):
+    """As Sentence-T5: any shape of strings, a list of one output."""
+
+    def __init__(self):
+        super().__init__()
+        self.lengths = Lengths()
+
+    @tf.function(input_signature=[tf.TensorSpec(None, tf.string)])
+    def __call__(self, inputs):
+        return [self.lengths(tf.reshape(inputs, [-1]))]
+
+
+def test_list_of_one_output(tmp_path):
+    tf.saved_model.save(List(), str(tmp_path / "st5"))
+    _check(tmp_path / "st5")
+
+
+def test_module_of_tf1_hub(tmp_path):
+    # As Universal Sentence Encoder 1 to 3: no tags, signature "default", a table and a variable.
+    directory = tmp_path / "use-3"
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        words = tf.compat.v1.placeholder(tf.string, [None])
+        numbers = tf.lookup.KeyValueTensorInitializer(["dog"], [3.0])
+        table = tf.lookup.StaticHashTable(numbers, -1.0)
+        one = tf.compat.v1.get_variable("one", initializer=1.0, use_resource=False)
+        sizes = tf.cast(tf.strings.length(words), tf.float32)
+        sizes = tf.where(table.lookup(words) > 0, table.lookup(words), sizes)
+        vectors = tf.stack([sizes, tf.ones_like(sizes) * one], 1)
+        tables = tf.compat.v1.tables_initializer()
+        session.run([tf.compat.v1.global_variables_initializer(), tables])
+        signature = tf.compat.v1.saved_model.predict_signature_def(
+            {"text": words}, {"default": vectors}
+        )
+        builder = tf.compat.v1.saved_model.Builder(str(directory))
+        builder.add_meta_graph_and_variables(
+            session, [], {"default": signature}, main_op=tables, strip_default_attrs=True
+        )
+        builder.save()
+    (directory / "tfhub_module.pb").write_bytes(b"\x08\x03")  # format: 3
+    _check(directory)
+
+
+def test_address_without_network_gives_one_line():
+    with pytest.raises(InputError, match="127.0.0.1:9/use/4'.*connection.*local copy") as error:
+        text.load_encoder("https://127.0.0.1:9/use/4")
+    assert "\n" not in str(error.value)
+
+
 def test_what_does_not_embed_strings_is_refused(tmp_path):
     model = Signatures()
     signatures = {"serving_default": model.numbers, "default": model.ragged}

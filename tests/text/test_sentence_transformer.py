@@ -33,12 +33,51 @@ def test_agrees_with_float64_numpy(make_directory, reference, pooling, normalize
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_mpnet_agrees_with_sentence_transformers(make_directory, pooling):
+    # Written by tests/helpers/mpnet_oracle.py, in PyTorch.
+    oracle = json.loads((pathlib.Path(__file__).parent / "mpnet_oracle.json").read_text("utf-8"))
+    directory = make_directory(pooling, max_length=160, family="mpnet")
+    vectors = text.load_encoder(str(directory))(oracle["captions"])
+    np.testing.assert_allclose(vectors, oracle["vectors"][pooling], atol=1e-5)
+
+
+def test_mpnet_has_two_positions_less_than_its_table(make_directory):
+    long = "dog grass " * 200
+    free, cut = (
+        text.load_encoder(str(make_directory(max_length=most, family="mpnet")))([long])
+        for most in (512, 160)
+    )
+    np.testing.assert_array_equal(free, cut)
+
+
+def test_special_tokens_are_the_directorys_own(make_directory):
+    directory = make_directory()
+    expected = text.load_encoder(str(directory))(CAPTIONS)
+    words = (directory / "vocab.txt").read_text(encoding="utf-8")
+    words = words.replace("[CLS]", "<s>").replace("[SEP]", "</s>").replace("[UNK]", "<unk>")
+    (directory / "vocab.txt").write_text(words, encoding="utf-8")
+    special = {"cls_token": "<s>", "sep_token": {"content": "</s>"}, "unk_token": "<unk>"}
+    _edit("tokenizer_config.json", **special)(directory)
+    np.testing.assert_array_equal(text.load_encoder(str(directory))(CAPTIONS), expected)
+
+
 def test_casing_is_the_directorys_own(make_directory):
     upper_and_lower = ["Dog", "dog"]
     cased = text.load_encoder(str(make_directory(lowercase=False)))(upper_and_lower)
     uncased = text.load_encoder(str(make_directory(lowercase=True)))(upper_and_lower)
     assert np.abs(cased[0] - cased[1]).max() > 0.01
     np.testing.assert_allclose(uncased[0], uncased[1], atol=1e-6)
+
+
+def test_casing_of_a_generic_tokenizer_is_its_normalizers(make_directory):
+    directory = make_directory(version=6)
+    _edit("tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")(directory)
+    cased = {"type": "BertNormalizer", "lowercase": False, "handle_chinese_chars": True}
+    _edit("tokenizer.json", normalizer=cased)(directory)
+    vectors = text.load_encoder(str(directory))(CAPTIONS)
+    expected = text.load_encoder(str(make_directory(lowercase=False)))(CAPTIONS)
+    np.testing.assert_array_equal(vectors, expected)
 
 
 @pytest.mark.parametrize(("asked", "kept"), [(5, 5), (12, 12), (512, 16)])
@@ -115,6 +154,10 @@ def _cut_weights(directory):
     path.write_bytes(path.read_bytes()[:1000])
 
 
+def _pickle_weights(directory):
+    (directory / "model.safetensors").rename(directory / "pytorch_model.bin")
+
+
 def _add_module(directory):
     path = directory / "modules.json"
     module = {"idx": 3, "path": "3_Dense", "type": "sentence_transformers.models.Dense"}
@@ -126,6 +169,12 @@ def _lengthen_vocabulary(directory):
         file.write("cat\n")
 
 
+def _leave_a_gap(directory):
+    (directory / "vocab.txt").unlink()
+    model = {"type": "WordPiece", "vocab": {"[UNK]": 0, "[CLS]": 1, "[SEP]": 3}}
+    (directory / "tokenizer.json").write_text(json.dumps({"model": model}))
+
+
 def _remove_special_token(directory):
     path = directory / "vocab.txt"
     path.write_text(path.read_text(encoding="utf-8").replace("[CLS]", "[cls]"), encoding="utf-8")
@@ -134,7 +183,7 @@ def _remove_special_token(directory):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (_edit("config.json", model_type="mpnet"), "BERT family.*'mpnet'"),
+        (_edit("config.json", model_type="roberta"), "BERT or MPNet family.*'roberta'"),
         (_edit("config.json", position_embedding_type="relative_key"), "relative_key"),
         (_edit("config.json", hidden_act="gellu"), "did you mean 'gelu'"),
         (_edit("config.json", hidden_size=None), "expected hidden_size"),
@@ -145,14 +194,17 @@ def _remove_special_token(directory):
         (lambda d: (d / "config.json").write_text("[]"), "JSON dict in .*config.json"),
         (lambda d: (d / "modules.json").write_text("[{}]"), "expected modules.*received \\?"),
         (lambda d: (d / "config.json").unlink(), "config.json"),
-        (lambda d: (d / "model.safetensors").unlink(), "expected model.safetensors"),
-        (lambda d: (d / "vocab.txt").unlink(), "vocab.txt"),
+        (lambda d: (d / "model.safetensors").unlink(), "model.safetensors, found none"),
+        (_pickle_weights, "found only pytorch_model.bin.*SentenceTransformer"),
+        (lambda d: (d / "vocab.txt").unlink(), "vocab.txt or in tokenizer.json, found neither"),
         (_cut_weights, "damaged"),
         (_drop_a_tensor, "encoder.layer.1.output.dense.bias.*no such tensor"),
         (_edit("config.json", intermediate_size=41), r"shape \[41, 24\].*received shape"),
         (_add_module, "received Transformer, Pooling, Normalize, Dense"),
         (_lengthen_vocabulary, "at most 21 tokens"),
-        (_remove_special_token, r"none named \[CLS\]"),
+        (lambda d: (d / "vocab.txt").write_bytes(b"\xff\xfe"), "expected UTF-8 in .*vocab.txt"),
+        (_leave_a_gap, "expected the ids 0, 1, 2.*received a gap"),
+        (_remove_special_token, r"special token '\[CLS\]'"),
     ],
 )
 def test_unusable_directories_give_one_line(make_directory, damage, message):

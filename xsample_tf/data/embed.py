@@ -57,9 +57,9 @@ def add_embeddings(
         log: Receives a line per encoder.
 
     Raises:
-        InputError: no captions, another template than the records' captions have, another
-            encoder's vectors under the same name, vectors of another shape than `[K, size]`, or a
-            shard that cannot be read.
+        InputError: no captions, another template than the records' captions have, two encoders of
+            one name or another one's vectors under it, vectors of another shape than `[K, size]`,
+            or a shard that cannot be read.
 
     Example:
         >>> add_embeddings("data/photos", [text.load_encoder("lexical")]).encoders.keys()
@@ -67,6 +67,7 @@ def add_embeddings(
     """
     dataset = records.read_dataset(directory)
     template = _template(dataset, template)
+    check_names(encoders)
     for encoder in encoders:
         _check(dataset, encoder, overwrite)
     for encoder in encoders:
@@ -76,9 +77,25 @@ def add_embeddings(
     return dataset
 
 
+def check_names(encoders: Sequence[TextEncoder]) -> None:
+    """Raises InputError unless the names can be those of folders, one for each encoder.
+
+    Example:
+        >>> check_names([text.load_encoder("lexical"), text.load_encoder("lexical")])
+        InputError: text encoder: expected distinct names, received 'lexical' twice; ...
+    """
+    seen = set()
+    for name in [encoder.name for encoder in encoders]:
+        if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
+            raise InputError(f"text encoder: expected a name safe for files, received {name!r}")
+        if name in seen:
+            raise InputError(
+                f"text encoder: expected distinct names, received {name!r} twice; rename one"
+            )
+        seen.add(name)
+
+
 def _check(dataset: records.Dataset, encoder: TextEncoder, overwrite: bool) -> None:
-    if not re.fullmatch(r"[\w.-]+", encoder.name) or encoder.name.startswith("."):
-        raise InputError(f"text encoder: expected a name safe for files, received {encoder.name!r}")
     if not dataset.captions_per_image and not dataset.class_names:
         raise InputError(f"text encoder: {dataset.directory} has no captions and no class names")
     known = dataset.encoders.get(encoder.name)

@@ -100,6 +100,7 @@ def prepare(
     options, quality = options or sources.Options(), quality or Quality()
     template = making.TEMPLATE if template is None else template
     _check(template, options.validation_fraction, records_per_shard, max_rejected_fraction)
+    embed.check_names(encoders)
     opened = sources.open_source(source, options)
     held_out = validation_source and sources.open_source(validation_source, options, opened.classes)
     output = pathlib.Path(output)

@@ -7,14 +7,17 @@ from xsample_tf.errors import InputError, suggest
 from xsample_tf.text.encoder import TextEncoder
 from xsample_tf.text.lexical import LexicalEncoder
 
-# Ids without an owner mean these, as in sentence-transformers; the BERT family among its models.
+# Ids without an owner mean these, as in sentence-transformers; its models of the two families.
 _SENTENCE_TRANSFORMERS = (
     "all-MiniLM-L12-v2",
     "all-MiniLM-L6-v2",
+    "all-mpnet-base-v2",
     "msmarco-MiniLM-L6-cos-v5",
     "multi-qa-MiniLM-L6-cos-v1",
+    "multi-qa-mpnet-base-cos-v1",
     "paraphrase-MiniLM-L3-v2",
     "paraphrase-MiniLM-L6-v2",
+    "paraphrase-mpnet-base-v2",
 )
 _SETTINGS = ("*.json", "*vocab.txt")
 _WEIGHTS = ("*model.safetensors",)
@@ -26,8 +29,8 @@ def load_encoder(handle: str) -> TextEncoder:
     Args:
         handle: One of
             `lexical`: built in, no download;
-            a directory: sentence-transformers (BERT family), or a SavedModel;
-            a Hugging Face id, `sentence-transformers/all-MiniLM-L6-v2`, downloaded once;
+            a directory: sentence-transformers (BERT or MPNet family), or a SavedModel;
+            a Hugging Face id, `sentence-transformers/all-mpnet-base-v2`, downloaded once;
             an address, `https://tfhub.dev/google/universal-sentence-encoder/4`, of a SavedModel.
 
     Returns:
@@ -86,10 +89,10 @@ def _sentence_transformer(handle: str, directory: str) -> TextEncoder:
 
 
 def _download(model_id: str) -> str:
-    """Returns the directory of a Hugging Face model, its weights fetched when it is a BERT."""
+    """Returns the directory of a Hugging Face model, its weights fetched when its family fits."""
     import huggingface_hub
 
-    from xsample_tf.text.sentence_transformer import read_layout
+    from xsample_tf.text.directory import read_layout
 
     try:
         settings = huggingface_hub.snapshot_download(model_id, allow_patterns=_SETTINGS)

@@ -1,7 +1,7 @@
 """Text encoders that are SavedModels: a directory, or a TF-Hub or Kaggle address."""
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,9 @@ _OUTPUTS = ("embedding", "embeddings", "sentence_embedding", "default", "outputs
 class SavedModelEncoder(TextEncoder):
     """A SavedModel from strings `[B]` to vectors `[B, T]`, through `tensorflow_hub.load`.
 
-    The model is called itself where it can be, otherwise its signature `serving_default` or
-    `default`. Of several outputs, the only matrix is taken, or the one with a usual name
-    (`embedding`, `default`, `output_0`, ...).
+    The model is called itself where it can be (Universal Sentence Encoder 4, Sentence-T5), else
+    its signature `serving_default`, or `default` as in TF1 Hub modules. Of several outputs, the
+    only matrix is taken, or the one with a usual name (`embedding`, `default`, `output_0`, ...).
 
     Raises:
         InputError: It cannot be loaded, or does not map strings to vectors.
@@ -40,8 +40,8 @@ class SavedModelEncoder(TextEncoder):
             self._model = tensorflow_hub.load(handle)  # Owns the variables: keep it.
         except Exception as error:  # Whatever a download or a foreign file may raise.
             raise InputError(
-                f"text encoder {handle!r}: cannot be loaded as a SavedModel "
-                f"({_one_line(error)}); check the address and the connection"
+                f"text encoder {handle!r}: cannot be loaded as a SavedModel ({_one_line(error)}); "
+                "check the address and the connection, or pass a local copy's directory"
             ) from error
         self._embed, size = _choose(self._model, handle)
         super().__init__(handle, size)
@@ -91,16 +91,18 @@ def _positional(signature: Any) -> Callable[[tf.Tensor], Any]:
 
 def _matrix(outputs: Any) -> np.ndarray:
     """Returns the vectors among the outputs of a model, float32 `[B, T]`."""
-    named = dict(outputs) if isinstance(outputs, Mapping) else {"output": outputs}
+    if not isinstance(outputs, Mapping):  # Sentence-T5 gives a list of one.
+        listed = outputs if isinstance(outputs, Sequence) else [outputs]
+        outputs = {f"output_{place}": output for place, output in enumerate(listed)}
     matrices = {
         name: output
-        for name, output in named.items()
+        for name, output in outputs.items()
         if tf.is_tensor(output) and output.shape.rank == 2 and output.dtype.is_floating
     }
     if len(matrices) != 1:
         matrices = {name: matrices[name] for name in _OUTPUTS if name in matrices}
     if not matrices:
-        shapes = {name: getattr(output, "shape", type(output)) for name, output in named.items()}
+        shapes = {name: getattr(output, "shape", type(output)) for name, output in outputs.items()}
         raise ValueError(f"outputs {shapes} instead of floats [B, T]")
     return tf.cast(next(iter(matrices.values())), tf.float32).numpy()
 

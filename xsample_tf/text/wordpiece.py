@@ -1,6 +1,5 @@
-"""BERT's tokens: words split as Hugging Face does, their pieces by tensorflow-text."""
+"""WordPiece tokens inside a TensorFlow graph: words as Hugging Face has them, pieces by tf-text."""
 
-import unicodedata
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -8,54 +7,23 @@ import tensorflow as tf
 from xsample_tf.errors import InputError
 
 _LONGEST_WORD = 100  # Characters; BERT takes a longer word for unknown.
+# Character classes of RE2. What BERT takes for white space but removes as control stays out of it.
+_SPACE = r"[\t\n\r\p{Z}]"
+_CONTROL = r"\p{C}\x{FFFD}"
+_ACCENT = r"\p{Mn}"
+_PUNCTUATION = r"!-/:-@\[-`{-~\p{P}"  # BERT counts all of ASCII's symbols: $, +, ~ and so on.
 _CJK = (
-    (0x3400, 0x4DBF),
-    (0x4E00, 0x9FFF),
-    (0xF900, 0xFAFF),
-    (0x20000, 0x2A6DF),
-    (0x2A700, 0x2B73F),
-    (0x2B740, 0x2B81F),
-    (0x2B820, 0x2CEAF),
-    (0x2F800, 0x2FA1F),
+    r"\x{3400}-\x{4DBF}\x{4E00}-\x{9FFF}\x{F900}-\x{FAFF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}"
+    r"\x{2B740}-\x{2B81F}\x{2B820}-\x{2CEAF}\x{2F800}-\x{2FA1F}"
 )
 
 
-class Characters(dict):
-    """What becomes of each character before words are split, for `str.translate`.
-
-    Control characters vanish, white space becomes a space, punctuation and CJK characters stand
-    apart, accents and case go as asked (Devlin et al. 2018, "BERT", its reference tokenizer).
-    """
-
-    def __init__(self, lowercase: bool, strip_accents: bool, split_cjk: bool) -> None:
-        super().__init__()
-        self._lowercase = lowercase
-        self._strip_accents = strip_accents
-        self._split_cjk = split_cjk
-
-    def __missing__(self, code: int) -> str:
-        self[code] = self._replacement(code)  # The next one is found without a call.
-        return self[code]
-
-    def _replacement(self, code: int) -> str:
-        character = chr(code)
-        category = unicodedata.category(character)
-        if character in "\t\n\r" or category[0] == "Z":
-            return " "
-        if category[0] == "C" or code == 0xFFFD or (self._strip_accents and category == "Mn"):
-            return ""
-        ascii_symbol = code < 128 and not character.isalnum()  # BERT counts $, +, ~ and so on.
-        if ascii_symbol or category[0] == "P":
-            return f" {character} "
-        if self._split_cjk and any(first <= code <= last for first, last in _CJK):
-            return f" {character} "
-        return character.lower() if self._lowercase else character
-
-
 class WordPieceTokenizer:
-    """Captions to token ids, `[CLS]` and `[SEP]` included, cut at a maximum length.
+    """Captions to token ids, the two special ones included, cut at a maximum length.
 
-    The ids are Hugging Face's, save that "[SEP]" and the like inside a caption are ordinary text.
+    The ids are Hugging Face's (Devlin et al. 2018, "BERT", its reference tokenizer), save that
+    "[SEP]" and the like inside a caption are ordinary text. Works eagerly and in graphs, so that a
+    SavedModel can hold it.
 
     Args:
         vocabulary: The tokens in the order of their ids.
@@ -63,6 +31,7 @@ class WordPieceTokenizer:
         lowercase: Whether letters are lower-cased.
         strip_accents: Whether accents are dropped.
         split_cjk: Whether each Chinese, Japanese or Korean ideograph is a word.
+        special: The tokens before and after a caption, and the one of unknown words.
 
     Raises:
         InputError: A special token is missing in the vocabulary, or a token is there twice.
@@ -79,40 +48,53 @@ class WordPieceTokenizer:
         lowercase: bool = True,
         strip_accents: bool = True,
         split_cjk: bool = True,
+        special: tuple[str, str, str] = ("[CLS]", "[SEP]", "[UNK]"),
     ) -> None:
         import tensorflow_text
 
-        for token in ("[UNK]", "[CLS]", "[SEP]"):
+        for token in special:
             if token not in vocabulary:
-                raise InputError(f"vocabulary: expected BERT's tokens, received none named {token}")
+                raise InputError(
+                    f"vocabulary: expected the special token {token!r}, received none of that name"
+                )
         if len(set(vocabulary)) < len(vocabulary):
             twice = next(token for token in vocabulary if vocabulary.count(token) > 1)
             raise InputError(f"vocabulary: expected distinct tokens, received {twice!r} twice")
-        self._first = vocabulary.index("[CLS]")
-        self._last = vocabulary.index("[SEP]")
+        first, last, self._unknown = special
+        self._first, self._last = vocabulary.index(first), vocabulary.index(last)
         self._most_pieces = max_length - 2
-        self._decompose = strip_accents
-        self._characters = Characters(lowercase, strip_accents, split_cjk)
+        self._lowercase = lowercase
+        self._strip_accents = strip_accents
+        self._removed = f"[{_CONTROL}{_ACCENT if strip_accents else ''}]"
+        self._apart = f"[{_PUNCTUATION}{_CJK if split_cjk else ''}]"
         self._pieces = tensorflow_text.FastWordpieceTokenizer(
             list(vocabulary),
             max_bytes_per_word=4 * _LONGEST_WORD,  # A character has up to 4 bytes.
             token_out_type=tf.int32,
+            unknown_token=self._unknown,
             no_pretokenization=True,
         )
 
-    def __call__(self, captions: Sequence[str]) -> tf.RaggedTensor:
-        """Returns the ids of K captions, int32 `[K, length of each]`."""
-        words = [self._words(caption) for caption in captions]
-        flat = tf.constant([word for row in words for word in row], tf.string)
-        ragged = tf.RaggedTensor.from_row_lengths(flat, [len(row) for row in words])
-        pieces = self._pieces.tokenize(ragged).merge_dims(-2, -1)[:, : self._most_pieces]
-        ends = tf.ones([len(captions), 1], tf.int32)
+    def __call__(self, captions: tf.Tensor | Sequence[bytes]) -> tf.RaggedTensor:
+        """Returns the ids of K captions in UTF-8, int32 `[K, length of each]`."""
+        # A word has at least one piece, so the words after the maximum would be cut anyway.
+        words = self.words(captions)[:, : self._most_pieces]
+        pieces = self._pieces.tokenize(words).merge_dims(-2, -1)[:, : self._most_pieces]
+        ends = tf.ones([tf.shape(captions)[0], 1], tf.int32)
         return tf.concat([ends * self._first, pieces, ends * self._last], axis=1)
 
-    def _words(self, caption: str) -> list[str]:
-        if self._decompose:
-            caption = unicodedata.normalize("NFD", caption)
-        words = caption.translate(self._characters).split(" ")
-        # A word has at least one piece, so the words after the maximum would be cut anyway.
-        words = [word for word in words if word][: self._most_pieces]
-        return [word if len(word) <= _LONGEST_WORD else "[UNK]" for word in words]
+    def words(self, captions: tf.Tensor | Sequence[bytes]) -> tf.RaggedTensor:
+        """Returns the words of K captions, string `[K, words of each]`; bytes not UTF-8 vanish."""
+        import tensorflow_text
+
+        text = tf.strings.unicode_transcode(captions, "UTF-8", "UTF-8", errors="ignore")
+        if self._strip_accents:
+            text = tensorflow_text.normalize_utf8(text, "NFD")
+        text = tf.strings.regex_replace(text, _SPACE, " ")
+        text = tf.strings.regex_replace(text, self._removed, "")
+        text = tf.strings.regex_replace(text, self._apart, r" \0 ")
+        if self._lowercase:  # Letter by letter: a sigma that ends a word is no exception.
+            text = tf.strings.lower(tf.strings.regex_replace(text, "Σ", "σ"), "utf-8")
+        words = tf.strings.split(text)
+        long = tf.strings.length(words.flat_values, "UTF8_CHAR") > _LONGEST_WORD
+        return words.with_flat_values(tf.where(long, self._unknown, words.flat_values))
