@@ -36,6 +36,7 @@ setup(
         "pillow",
         "pyarrow",
         "safetensors",
+        "scipy",
         "setuptools<81",  # tensorflow-hub imports pkg_resources, which later releases dropped.
         "tqdm",
     ],

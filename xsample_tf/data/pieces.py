@@ -6,6 +6,7 @@ import tarfile
 from collections.abc import Iterator
 
 from xsample_tf.data import images
+from xsample_tf.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,6 +39,9 @@ def tar_members(
         file: The file that the tar is, or that it stands in.
         start: Where it begins there.
         stop: Where it ends; None is the end of the file.
+
+    Raises:
+        InputError: the file cannot be read.
     """
     whole = False
     try:
@@ -52,7 +56,9 @@ def tar_members(
                         yield member.name, Piece(file, member.offset_data, member.size)
                 content.seek(tar.offset)  # A tar ends with empty blocks.
                 whole = content.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
-    except (tarfile.ReadError, OSError):
+    except OSError as error:
+        raise InputError(f"source: cannot read {file} ({error.strerror})") from error
+    except (tarfile.TarError, EOFError, ValueError):  # What a header is garbled to.
         pass
     if not whole:
         yield None

@@ -2,6 +2,7 @@
 
 import collections
 import hashlib
+import io
 import os
 import pathlib
 import re
@@ -9,9 +10,9 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
+import scipy.io
 from tqdm import tqdm
 
-from xsample_tf.data import matlab
 from xsample_tf.data.archives import DAMAGED
 from xsample_tf.data.pieces import Piece, tar_members
 from xsample_tf.data.sources import Classes, Options, Sample, clean_key
@@ -126,9 +127,9 @@ def _read_devkit(root: pathlib.Path) -> dict[int, tuple[str, str]]:
     if content is None:
         return {}
     try:
-        synsets = matlab.structs(content, "synsets", ("ILSVRC2012_ID", "WNID", "words"))
-        return {int(number): (wnid, words) for number, wnid, words in synsets}
-    except (ValueError, LookupError) as error:
+        synsets = scipy.io.loadmat(io.BytesIO(content), squeeze_me=True)["synsets"]
+        return {int(row["ILSVRC2012_ID"]): (str(row["WNID"]), str(row["words"])) for row in synsets}
+    except Exception as error:  # Of many kinds, where the file is damaged or another.
         raise InputError(f"source: cannot read meta.mat of {DEVKIT} in {root} ({error})") from error
 
 
