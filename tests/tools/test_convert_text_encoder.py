@@ -3,8 +3,6 @@
 import subprocess
 import sys
 
-import command_line
-import convert_text_encoder
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -38,18 +36,19 @@ np.save(sys.argv[3], vectors)
 """
 
 
-def convert(*arguments) -> None:
-    command_line.parse(["convert_text_encoder", *arguments])
-    convert_text_encoder.main()
+def convert(repository, *flags) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(repository / "tools" / "convert_text_encoder.py"), *flags]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
-def directories(tmp_path_factory):
+def directories(repository, tmp_path_factory):
     """An encoder's directory and the SavedModel of it."""
     folder = tmp_path_factory.mktemp("text")
     directory = tiny_encoder.write(folder / "tiny", max_length=40, family="mpnet")
     output = folder / "new" / "converted"
-    convert(f"--text_encoder={directory}", f"--output={output}")
+    done = convert(repository, f"--text_encoder={directory}", f"--output={output}")
+    assert done.returncode == 0, done.stderr
     return str(directory), str(output)
 
 
@@ -79,21 +78,25 @@ def test_bytes_that_are_no_text_vanish(directories):
     np.testing.assert_allclose(broken, whole, atol=1e-6)
 
 
+def test_a_flag_that_is_missing_is_named(repository):
+    done = convert(repository, "--text_encoder=lexical")
+    assert done.returncode == 2
+    assert "error: --output: expected a directory" in done.stderr.splitlines()[-1]
+
+
 def test_what_cannot_be_converted_is_refused(directories, tmp_path):
     directory, output = directories
     new = tmp_path / "new"
     (tmp_path / "file").touch()
     cases = [
-        ([], "--text_encoder: expected a handle"),
-        ([f"--text_encoder={directory}"], "--output: expected a directory"),
-        ([f"--text_encoder={directory}", f"--output={output}"], "converted, which exists"),
-        (["--text_encoder=lexical", f"--output={new}"], "'lexical'.*the encoder without a model"),
-        ([f"--text_encoder={output}", f"--output={new}"], "what is a SavedModel already"),
-        (["--text_encoder=lexcal", f"--output={new}"], "did you mean 'lexical'"),
-        ([f"--text_encoder={directory}", f"--output={tmp_path}/file/x"], "cannot write .*file/x"),
+        (directory, output, "converted, which exists"),
+        ("lexical", new, "'lexical'.*the encoder without a model"),
+        (output, new, "what is a SavedModel already"),
+        ("lexcal", new, "did you mean 'lexical'"),
+        (directory, tmp_path / "file" / "x", "cannot write .*file/x"),
     ]
-    for arguments, message in cases:
+    for handle, target, message in cases:
         with pytest.raises(InputError, match=message) as error:
-            convert(*arguments)
+            text.convert(handle, target)
         assert "\n" not in str(error.value)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
