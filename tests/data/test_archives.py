@@ -80,7 +80,9 @@ def test_a_shard_cut_in_the_middle_costs_no_other_record(output_format, tmp_path
 
 def test_dead_links_do_not_count_as_unusable_images(tmp_path):
     folder = made.write_img2dataset(tmp_path / "cc", "webdataset")
-    written(f"img2dataset:{folder}", tmp_path / "out", max_rejected_fraction=0)
+    dataset = written(f"img2dataset:{folder}", tmp_path / "out", max_rejected_fraction=0)
+    assert dataset.records("train") == 6
+    assert dataset.rejected == made.REJECTED
 
 
 # --- webdataset -----------------------------------------------------------------------------
