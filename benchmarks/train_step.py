@@ -12,6 +12,7 @@ import os
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As in tools/.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import json
 import pathlib
 import re
 import statistics
@@ -39,7 +40,7 @@ _MICROBATCH = flags.DEFINE_integer("microbatch_size", 64, "Images of a microbatc
 _SIZE = flags.DEFINE_integer("image_size", 64, "Side of the views in pixels.", lower_bound=8)
 _PRECISION = flags.DEFINE_string("precision", "float32", "Keras dtype policy.")
 _XLA = flags.DEFINE_bool("xla", False, "Compile steps and floor whole.")
-_PEAK = flags.DEFINE_string("peak", "", "Internal: print the peak memory of this, and end.")
+_PART = flags.DEFINE_string("part", "", "Internal: measure this in this process, and end.")
 
 CAPTION_SIZE, EMBEDDING_SIZE = 384, 128
 # For the replicas' memory: enough that the loss is seen beside TensorFlow itself.
@@ -50,12 +51,10 @@ SHARE = 512
 
 def main(arguments: list[str]) -> None:
     keras.config.set_dtype_policy(_PRECISION.value)
-    if _PEAK.value:
-        name, _, number = _PEAK.value.partition(":")
-        {"step": one_step, "loss": one_loss}[name](int(number))
-        # Not getrusage's, which begins at the peak of the parent.
-        status = pathlib.Path("/proc/self/status").read_text(encoding="utf-8")
-        print(1024 * int(re.search(r"VmHWM:\s*(\d+)", status)[1]))
+    if _PART.value:
+        name, _, number = _PART.value.partition(":")
+        parts = {"step": one_step, "loss": one_loss, "collectives": collectives}
+        print(json.dumps(parts[name](int(number))))
         return
     print(*environment(), "", sep="\n")
     print(
@@ -96,16 +95,15 @@ def microbatch_table() -> None:
     )
     forward, step, cut = seconds.values()
     floor = [one + two for one, two in zip(forward, step, strict=True)]
-    small = peak("step:0")
+    small = in_fresh_process("step:0")
     table(
         ("step", "seconds", "MB above the program itself"),
         [
-            ("whole", median(step), f"{(peak(f'step:{whole}') - small) / 1e6:.0f}"),
-            (
-                f"microbatches of {parts}",
-                median(cut),
-                f"{(peak(f'step:{parts}') - small) / 1e6:.0f}",
-            ),
+            (name, median(times), f"{(in_fresh_process(f'step:{size}') - small) / 1e6:.0f}")
+            for name, times, size in (
+                ("whole", step, whole),
+                (f"microbatches of {parts}", cut, parts),
+            )
         ],
     )
     print(f"Forward pass of the encoder: {median(forward)} s  ")
@@ -116,7 +114,8 @@ def replica_table() -> None:
     """What a replica of the loss keeps, measured, and gathers, counted while a step is traced."""
     rows = []
     for replicas in (1, 2, 4):
-        extra = (peak(f"loss:{replicas}") - peak(f"loss:-{replicas}")) / 1e6
+        whole, few = (in_fresh_process(f"loss:{sign}{replicas}") for sign in ("", "-"))
+        extra = (whole - few) / 1e6
         rows.append((replicas, f"{extra / replicas:.0f}", f"{extra:.0f}"))
     print(
         f"The loss alone, {LOSS_BATCH} images in all, embeddings of {EMBEDDING_SIZE}, captions of "
@@ -125,7 +124,7 @@ def replica_table() -> None:
     )
     table(("replicas", "MB a replica", "MB of all"), rows)
     print(f"What each of 2 replicas gives to the collectives of a step, {SHARE} images each:\n")
-    table(("collective", "values", "kB"), collectives())
+    table(("collective", "values", "kB"), in_fresh_process("collectives:2"))
 
 
 def model_of(graph: graphs.SimilarityGraph, microbatch: int | None = None) -> models.XSampleModel:
@@ -187,23 +186,30 @@ def in_turn(contenders: dict[str, Callable[[], Any]]) -> dict[str, list[float]]:
     return seconds
 
 
-def peak(what: str) -> int:
-    """Peak bytes of a fresh process that does `what`."""
+def in_fresh_process(part: str) -> Any:
+    """What a part gives in a process in which nothing else has run."""
     result = subprocess.run(
-        [sys.executable, *sys.argv, f"--peak={what}"], capture_output=True, text=True, check=True
+        [sys.executable, *sys.argv, f"--part={part}"], stdout=subprocess.PIPE, text=True, check=True
     )
-    return int(result.stdout.split()[-1])
+    return json.loads(result.stdout.splitlines()[-1])
 
 
-def one_step(images: int) -> None:
-    """A step by microbatches of so many images; 0: of two images, whole."""
+def peak() -> int:
+    """Peak bytes of this process; getrusage's begins at the peak of the parent."""
+    status = pathlib.Path("/proc/self/status").read_text(encoding="utf-8")
+    return 1024 * int(re.search(r"VmHWM:\s*(\d+)", status)[1])
+
+
+def one_step(images: int) -> int:
+    """Peak bytes of a step by microbatches of so many images; 0: of two images, whole."""
     data = batch(_BATCH.value if images else 2)
     model = model_of(graphs.CosineGraph(), images or None)
     float(model.make_train_function()(iter([data]))["loss"])
+    return peak()
 
 
-def one_loss(replicas: int) -> None:
-    """The loss forward and backward on so many logical devices; below 0: of few images."""
+def one_loss(replicas: int) -> int:
+    """Peak bytes of the loss forward and backward on logical devices; below 0: of few images."""
     size = LOSS_BATCH // replicas if replicas > 0 else 64
     strategy = mirrored(abs(replicas))
     loss = xsample_tf.XSampleContrastiveLoss(implementation="tiled")
@@ -219,11 +225,12 @@ def one_loss(replicas: int) -> None:
     results = tf.function(lambda: strategy.run(step), autograph=False)()
     for value in strategy.experimental_local_results(results):
         float(value)
+    return peak()
 
 
-def collectives() -> list[tuple[str, str, str]]:
+def collectives(replicas: int) -> list[tuple[str, str, str]]:
     """What replica 0 gives to each gather, and to the reductions together."""
-    strategy = mirrored(2)
+    strategy = mirrored(replicas)
     context = tf.distribute.ReplicaContext
     gathered, reduced = [], []
 
