@@ -13,7 +13,7 @@ import pathlib
 import command_line
 from absl import flags
 
-from xsample_tf import evaluation
+from xsample_tf import evaluation, text
 from xsample_tf.errors import InputError, suggest
 from xsample_tf.export import load
 
@@ -28,6 +28,9 @@ _PROBES = flags.DEFINE_list(
 _OUTPUT = flags.DEFINE_string("output", None, "Directory for the results.")
 _EMBEDDING = flags.DEFINE_string(
     "embedding", None, "Which encoder's caption vectors, where there are several."
+)
+_ENCODE_CAPTIONS = flags.DEFINE_string(
+    "encode_captions", None, "Text encoder's handle, where no vectors are stored."
 )
 _IMAGE_SIZE = flags.DEFINE_integer(
     "image_size", None, "Side of the images; by default the model card's.", lower_bound=1
@@ -65,7 +68,9 @@ def main() -> None:
         baseline=None if trained is None else evaluation.untrained(trained, _SEED.value),
         batch_size=_BATCH_SIZE.value,
         image_size=size,
-        embedding=_EMBEDDING.value,
+        embedding=text.load_encoder(_ENCODE_CAPTIONS.value)
+        if _ENCODE_CAPTIONS.value
+        else _EMBEDDING.value,
         limit=_LIMIT.value,
         seed=_SEED.value,
     )

@@ -1,9 +1,10 @@
 """The flags of a training run, one for each of its options, for the tools that take them."""
 
 import dataclasses
-import pathlib
+import os
 
 import command_line
+import tensorflow as tf
 from absl import flags
 
 import xsample_tf
@@ -51,7 +52,7 @@ def _check_data(options: xsample_tf.training.Options) -> None:
     """Names the flagfile's own command where the data is not there and nothing else makes it."""
     command = command_line.header_command("prepare_data.py")
     for directory in options.data_dir[bool(options.source) :]:
-        if command and not pathlib.Path(directory, "dataset.json").exists():
+        if command and not tf.io.gfile.exists(os.path.join(directory, "dataset.json")):
             raise xsample_tf.InputError(
                 f"data_dir: no dataset.json in {directory}; prepare it by: {command}"
             )

@@ -7,7 +7,15 @@ import tensorflow as tf
 
 from xsample_tf.data import examples, records
 from xsample_tf.data.batches import make_batches
-from xsample_tf.data.shards import Directories, as_input_error, open_shards, read_ranges
+from xsample_tf.data.embed import TextEncoder
+from xsample_tf.data.encoding import encode
+from xsample_tf.data.shards import (
+    Directories,
+    Shards,
+    as_input_error,
+    open_shards,
+    read_ranges,
+)
 from xsample_tf.data.views import Evaluation
 from xsample_tf.data.windows import Order
 from xsample_tf.errors import InputError, suggest
@@ -26,7 +34,7 @@ def load(
     views: Views,
     seed: int = 0,
     start_step: int = 0,
-    embedding: str | None = None,
+    embedding: str | TextEncoder | None = None,
     captions: str = "draw",
     shuffle_window: int = 8192,
     repeat: bool = True,
@@ -46,7 +54,8 @@ def load(
         views: Policy: image uint8 `[H, W, 3]` and seed int32 `[2]` to float32 `[V, h, w, 3]`.
         seed: Of the order, the views and the drawn captions; 64 bits.
         start_step: The first batch is that of this step. Nothing before its window is read.
-        embedding: Which text encoder's vectors, where there are several.
+        embedding: Which text encoder's vectors, where there are several; or a text encoder, by
+            which captions are encoded on the way, where no vectors are stored.
         captions: "draw" takes one of an image's vectors each visit, "mean" their mean.
         shuffle_window: Records that are permuted among each other, rounded up to whole batches;
             two windows are held in memory, undecoded.
@@ -74,14 +83,14 @@ def load(
         raise InputError(
             f"share: expected part i of n equal ones of {batch_size} images, received {share}"
         )
-    shards = open_shards(directory, split, embedding)
+    shards, encoder = _open(directory, split, embedding)
 
     def make(record: tf.Tensor, vectors: tf.Tensor, seeds: tf.Tensor) -> tuple[tf.Tensor, dict]:
-        parsed = records.parse(record)
-        key = _hash(parsed["key"])
+        parsed = records.parse(record, shards.features)
+        key = examples.image_hash(parsed)
         image = examples.decode_image(parsed["image"])
         side = examples.side_information(
-            parsed, vectors, shards, captions, tf.stack([seeds[1], key])
+            parsed, vectors, shards, captions, tf.stack([seeds[1], key]), encoder is not None
         )
         return views(image, tf.stack([seeds[0], key])), side
 
@@ -89,6 +98,8 @@ def load(
     stream = make_batches(order, make, start_step, repeat, share).map(
         lambda example, substituted: (example[0], example[1] | {"substituted": substituted})
     )
+    if encoder is not None:
+        stream = encode(stream, encoder, batch_size // parts)
     length = tf.data.INFINITE_CARDINALITY if repeat else order.steps - start_step % order.steps
     stream = stream.apply(tf.data.experimental.assert_cardinality(length))
     return stream.prefetch(tf.data.AUTOTUNE).with_options(_options(whole=parts == 1))
@@ -99,7 +110,7 @@ def load_images(
     split: str,
     batch_size: int,
     image_size: int,
-    embedding: str | None = None,
+    embedding: str | TextEncoder | None = None,
     limit: int | None = None,
 ) -> tf.data.Dataset:
     """The images of a split once, in order, in the evaluation view.
@@ -111,7 +122,8 @@ def load_images(
         split: "train" or "val".
         batch_size: Images in a batch; the last one may have fewer.
         image_size: Side of the view in pixels.
-        embedding: Which text encoder's vectors to read; None reads none.
+        embedding: Which text encoder's vectors to read, or a text encoder, as for `load`; None
+            gives none.
         limit: At most so many images.
 
     Returns:
@@ -124,16 +136,18 @@ def load_images(
     """
     if batch_size < 1 or (limit is not None and limit < 1):
         raise InputError(f"expected batch_size and limit from 1, received {batch_size} and {limit}")
-    shards = open_shards(directory, split, embedding, vectors=embedding is not None)
+    shards, encoder = _open(directory, split, embedding, vectors=embedding is not None)
     view = Evaluation(image_size)
 
     def decode(record: tf.Tensor, vectors: tf.Tensor) -> dict[str, tf.Tensor]:
-        parsed = records.parse(record)
+        parsed = records.parse(record, shards.features)
         image = view(examples.decode_image(parsed["image"]))[0]
         label = tf.cast(parsed["label"], tf.int32)
         example = {"image": image, "key": parsed["key"], "label": label}
         if shards.size:
             example["embedding"] = examples.caption_vector(vectors, shards.size, "mean", [0, 0])
+        if encoder is not None:
+            example["captions"] = examples.joined(parsed["captions"])
         return example
 
     pieces = [
@@ -152,14 +166,16 @@ def load_images(
     dataset = dataset.batch(_CHUNK).interleave(
         usable, block_length=_CHUNK, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
-    dataset = dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
-    return dataset.with_options(_options())
+    dataset = dataset.batch(batch_size)
+    if encoder is not None:
+        dataset = encode(dataset, encoder, None)
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
 
 
 def side_information(
     directory: Directories,
     split: str,
-    embedding: str | None = None,
+    embedding: str | TextEncoder | None = None,
     limit: int | None = None,
     captions: str = "draw",
     seed: int = 0,
@@ -169,7 +185,7 @@ def side_information(
     Args:
         directory: What `prepare` wrote, or several of them.
         split: "train" or "val".
-        embedding: Which text encoder's vectors, where there are several.
+        embedding: As for `load`.
         limit: Number of images; None for all. With the batch size, it is the batch of step 0.
         captions: As for `load`.
         seed: As for `load`.
@@ -183,18 +199,25 @@ def side_information(
     _check_options(captions, seed)
     if limit is not None and limit < 1:
         raise InputError(f"limit: expected at least 1 image, received {limit}")
-    shards = open_shards(directory, split, embedding)
+    shards, encoder = _open(directory, split, embedding)
     count = min(limit or shards.total, shards.total)
     order = Order(shards, count if count <= _LARGEST else 1, seed, _LARGEST)
 
     def make(record: tf.Tensor, vectors: tf.Tensor, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
-        parsed = records.parse(record)
-        side_seed = tf.stack([seeds[1], _hash(parsed["key"])])
-        return examples.side_information(parsed, vectors, shards, captions, side_seed)
+        parsed = records.parse(record, shards.features)
+        return examples.side_information(
+            parsed,
+            vectors,
+            shards,
+            captions,
+            tf.stack([seeds[1], examples.image_hash(parsed)]),
+            encoder is not None,
+        )
 
-    stream = make_batches(order, make).take(-(-count // order.batch_size))
+    stream = make_batches(order, make).map(lambda side, _: side)
+    stream = stream if encoder is None else encode(stream, encoder, order.batch_size)
     try:
-        sides = [side for side, _ in stream.as_numpy_iterator()]
+        sides = list(stream.take(-(-count // order.batch_size)).as_numpy_iterator())
     except tf.errors.OpError as error:
         raise as_input_error(error) from None
     return {name: np.concatenate([side[name] for side in sides]) for name in sides[0]}
@@ -209,6 +232,15 @@ def steps_per_epoch(directory: Directories, split: str, batch_size: int) -> int:
     return open_shards(directory, split, None, vectors=False).steps(batch_size)
 
 
+def _open(
+    directory: Directories, split: str, embedding: str | TextEncoder | None, vectors: bool = True
+) -> tuple[Shards, TextEncoder | None]:
+    """Opens the shards, and returns with them the encoder if there is one in place of vectors."""
+    if embedding is None or isinstance(embedding, str):
+        return open_shards(directory, split, embedding, vectors), None
+    return open_shards(directory, split, None, vectors=False), embedding
+
+
 def _check_options(captions: str, seed: int, start_step: int = 0, shuffle_window: int = 1) -> None:
     if captions not in examples.CAPTIONS:
         raise InputError(f"captions: received {captions!r}, {suggest(captions, examples.CAPTIONS)}")
@@ -218,10 +250,6 @@ def _check_options(captions: str, seed: int, start_step: int = 0, shuffle_window
         raise InputError(f"start_step: expected 0 or more, received {start_step}")
     if shuffle_window < 1:
         raise InputError(f"shuffle_window: expected at least 1 record, received {shuffle_window}")
-
-
-def _hash(key: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.strings.to_hash_bucket_fast(key, 2**31 - 1), tf.int32)
 
 
 def _options(whole: bool = True) -> tf.data.Options:

@@ -1,5 +1,7 @@
 """The data directory: the schema of a record and `dataset.json`, which describes the shards.
 
+Reading takes whatever TensorFlow reads, local paths and `gs://`.
+
 DIR/dataset.json
 DIR/train/00000.tfrecord                        tf.train.Example: image, key, captions?, label?
 DIR/val/00000.tfrecord
@@ -8,10 +10,12 @@ DIR/embeddings/ENCODER/classes.npy              float32 [C, T], unit rows, where
 """
 
 import dataclasses
+import io
 import json
 import os
 import pathlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import tensorflow as tf
@@ -20,12 +24,29 @@ from xsample_tf.errors import InputError, suggest
 
 MANIFEST = "dataset.json"
 FORMAT = 1
+_STATS = 32  # Files that are looked at at once: on gs:// each look takes its time.
 _PREPARE = "python tools/prepare_data.py --source=KIND:WHERE --output=DIR --text_encoder=HANDLE"
 
 
 @dataclasses.dataclass(frozen=True)
+class Features:
+    """What a record calls its image, key, captions and label."""
+
+    image: str = "image"
+    key: str = "key"
+    captions: str = "captions"
+    label: str = "label"
+
+
+OWN = Features()
+
+
+@dataclasses.dataclass(frozen=True)
 class Shard:
-    """One TFRecord file: `path` relative to the data directory, and what it must contain."""
+    """One TFRecord file and what it must contain.
+
+    `path` is relative to the data directory, or whole where the file is used where it lies.
+    """
 
     path: str
     records: int
@@ -66,6 +87,7 @@ class Dataset:
         encoders: Caption vectors by encoder name.
         rejected: How much of the source was left out or mended, by reason.
         source: Where the records came from, as `--source` had it.
+        features: What the records call their parts; other names where another program wrote them.
     """
 
     directory: str
@@ -75,6 +97,7 @@ class Dataset:
     encoders: dict[str, Encoder]
     rejected: dict[str, int]
     source: str
+    features: Features = OWN
 
     def records(self, split: str) -> int:
         """Returns the number of records of `split`; raises `InputError` for an unknown split."""
@@ -94,7 +117,8 @@ class Dataset:
         if not self.encoders:
             raise InputError(
                 f"embedding: {self.directory} has no caption vectors; add them with "
-                "tools/prepare_data.py --embeddings_only --text_encoder=HANDLE"
+                "tools/prepare_data.py --embeddings_only --text_encoder=HANDLE, or train with "
+                "--encode_captions=HANDLE"
             )
         if name is None:
             if len(self.encoders) > 1:
@@ -119,10 +143,10 @@ class Dataset:
         encoder = self.encoder(encoder_name)
         if not self.class_names:
             raise InputError(f"class vectors: {self.directory} has no class names")
-        path = pathlib.Path(self.directory, "embeddings", encoder.name, "classes.npy")
+        path = os.path.join(self.directory, "embeddings", encoder.name, "classes.npy")
         try:
-            table = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
+            table = np.load(io.BytesIO(read_file(path)), allow_pickle=False)
+        except (OSError, EOFError, ValueError) as error:
             raise InputError(f"class vectors: cannot read {path} ({error})") from error
         expected = (len(self.class_names), encoder.size)
         if table.shape != expected:
@@ -146,9 +170,15 @@ def read_dataset(directory: str | os.PathLike) -> Dataset:
         6000
     """
     dataset = read_manifest(directory)
-    for shards in (dataset.splits, *(encoder.shards for encoder in dataset.encoders.values())):
-        for shard in (shard for split in shards.values() for shard in split):
-            _check_size(dataset.directory, shard)
+    shards = [
+        shard
+        for splits in (dataset.splits, *(encoder.shards for encoder in dataset.encoders.values()))
+        for split in splits.values()
+        for shard in split
+    ]
+    with ThreadPoolExecutor(_STATS) as pool:
+        for _ in pool.map(lambda shard: _check_size(dataset.directory, shard), shards):
+            pass
     return dataset
 
 
@@ -158,10 +188,10 @@ def read_manifest(directory: str | os.PathLike) -> Dataset:
     Raises:
         InputError: no `dataset.json`, or a malformed one.
     """
-    path = pathlib.Path(directory, MANIFEST)
+    path = os.path.join(directory, MANIFEST)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
+        content = json.loads(read_file(path))
+    except FileNotFoundError as error:
         raise InputError(
             f"data directory: no {MANIFEST} in {directory}; prepare it with: {_PREPARE}"
         ) from error
@@ -176,10 +206,28 @@ def read_manifest(directory: str | os.PathLike) -> Dataset:
     return dataset
 
 
+def read_file(path: str) -> bytes:
+    """Returns the bytes of a local file or of one on `gs://`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        OSError: It cannot be read.
+    """
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            return file.read()
+    except tf.errors.OpError as error:
+        message = " ".join(error.message.split())
+        absent = isinstance(error, tf.errors.NotFoundError) or "Not a directory" in message
+        raise (FileNotFoundError if absent else OSError)(message) from error
+
+
 def write_dataset(dataset: Dataset) -> None:
     """Writes `dataset.json` of `dataset.directory`, in one piece or not at all."""
     content = {"format": FORMAT} | dataclasses.asdict(dataset)
     del content["directory"]
+    if dataset.features == OWN:
+        del content["features"]
     text = json.dumps(content, indent=1, ensure_ascii=False)
     write_atomic(pathlib.Path(dataset.directory, MANIFEST), (text + "\n").encode())
 
@@ -215,22 +263,27 @@ def serialize(
     )
 
 
-def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+def parse(serialized: tf.Tensor, features: Features = OWN) -> dict[str, tf.Tensor]:
     """Parses one record (a string scalar) or a batch of them (`[N]`), in graph mode too.
+
+    Args:
+        serialized: The records.
+        features: What they call their parts.
 
     Returns:
         "image" and "key", strings (empty where absent); "label", int64 (-1 where absent);
         "captions", strings `[K]`, for a batch a `RaggedTensor` `[N, (K)]`.
     """
-    return tf.io.parse_example(
+    parsed = tf.io.parse_example(
         serialized,
         {
-            "image": tf.io.FixedLenFeature([], tf.string, default_value=""),
-            "key": tf.io.FixedLenFeature([], tf.string, default_value=""),
-            "label": tf.io.FixedLenFeature([], tf.int64, default_value=-1),
-            "captions": tf.io.RaggedFeature(tf.string, row_splits_dtype=tf.int64),
+            features.image: tf.io.FixedLenFeature([], tf.string, default_value=""),
+            features.key: tf.io.FixedLenFeature([], tf.string, default_value=""),
+            features.label: tf.io.FixedLenFeature([], tf.int64, default_value=-1),
+            features.captions: tf.io.RaggedFeature(tf.string, row_splits_dtype=tf.int64),
         },
     )
+    return {name: parsed[own] for name, own in dataclasses.asdict(features).items()}
 
 
 def _bytes_feature(values: list[bytes]) -> tf.train.Feature:
@@ -238,8 +291,13 @@ def _bytes_feature(values: list[bytes]) -> tf.train.Feature:
 
 
 def _check_size(directory: str, shard: Shard) -> None:
-    path = pathlib.Path(directory, shard.path)
-    received = f"{path.stat().st_size:,}" if path.is_file() else "no file"
+    path = os.path.join(directory, shard.path)
+    try:
+        received = f"{tf.io.gfile.stat(path).length:,}"
+    except tf.errors.NotFoundError:
+        received = "no file"
+    except tf.errors.OpError as error:
+        received = " ".join(error.message.split())
     if received != f"{shard.bytes:,}":
         raise InputError(
             f"data directory: {MANIFEST} expects {shard.bytes:,} bytes, received {received} at "
@@ -264,6 +322,7 @@ def _from_json(directory: str, content: dict) -> Dataset:
         },
         rejected=dict(content["rejected"]),
         source=str(content["source"]),
+        features=Features(**content.get("features", {})),
     )
 
 

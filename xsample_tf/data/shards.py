@@ -27,6 +27,7 @@ class Shards:
         counts: Records in each.
         size: T, the length of a caption vector, or 0 without vectors.
         classes: C, the number of class names, or 0 without.
+        features: What the records call their parts.
     """
 
     where: str
@@ -35,6 +36,7 @@ class Shards:
     counts: tuple[int, ...]
     size: int
     classes: int
+    features: records.Features
 
     @property
     def total(self) -> int:
@@ -64,7 +66,7 @@ def open_shards(
 
     Raises:
         InputError: nothing there, files that do not fit `dataset.json`, an unknown split or
-            embedding, or directories whose vectors do not go together.
+            embedding, or directories whose records or vectors do not go together.
     """
     if isinstance(directories, str | os.PathLike):
         directories = [directories]
@@ -74,6 +76,11 @@ def open_shards(
     where = f"{split} in {', '.join(dataset.directory for dataset in sets)}"
     if not sum(dataset.records(split) for dataset in sets):
         raise InputError(f"data_dir: expected images, received none of {where}")
+    if len({dataset.features for dataset in sets}) > 1:
+        raise InputError(
+            "data_dir: expected records of one kind, received copied ones and ones that are used "
+            f"where they lie: {where}; prepare all with --in_place, or none"
+        )
     encoders = []
     if vectors and (embedding or any(dataset.encoders for dataset in sets)):
         encoders = [dataset.encoder(embedding) for dataset in sets]
@@ -97,6 +104,7 @@ def open_shards(
         tuple(shard.records for dataset in sets for shard in dataset.splits[split]),
         encoders[0].size if encoders else 0,
         len(names.pop() or ()) if len(names) == 1 else 0,
+        sets[0].features,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from xsample_tf.data.embed import TextEncoder
 from xsample_tf.data.records import Dataset, read_dataset
 from xsample_tf.errors import InputError, suggest
 from xsample_tf.evaluation import neighbours, unlabelled
@@ -32,7 +33,7 @@ def evaluate(
     projector: keras.Model | None = None,
     batch_size: int = 256,
     image_size: int | None = None,
-    embedding: str | None = None,
+    embedding: str | TextEncoder | None = None,
     limit: int | None = None,
     seed: int = 0,
     temperature: float = 0.1,
@@ -56,7 +57,8 @@ def evaluate(
             baseline. None takes the KL of the embedding.
         batch_size: Images at a time; changes no figure.
         image_size: S; None takes the encoder's input.
-        embedding: Which text encoder's caption vectors; None where there is one at most.
+        embedding: Which text encoder's caption vectors, None where there is one at most; or a text
+            encoder, where none are stored.
         limit: At most so many images of each split.
         seed: Of the held-out parts of the training set.
         temperature: tau of the KL.
@@ -79,7 +81,8 @@ def evaluate(
     """
     dataset = read_dataset(data_dir)
     chosen = _probes(probes, dataset)
-    text = dataset.encoder(embedding).name if embedding or dataset.encoders else None
+    if (embedding or dataset.encoders) and (embedding is None or isinstance(embedding, str)):
+        embedding = dataset.encoder(embedding).name
     size = _image_size(encoder, image_size)
     encoders = {"trained": encoder} | ({} if baseline is None else {"untrained": baseline})
     embedders = {name: embedder(model) for name, model in encoders.items()}
@@ -87,7 +90,7 @@ def evaluate(
     if projector is not None:
         projectors = {"trained": projector, "untrained": untrained(projector, seed)}
     train, val = (
-        extract(embedders, str(data_dir), split, size, batch_size, text, limit, log)
+        extract(embedders, str(data_dir), split, size, batch_size, embedding, limit, log)
         for split in SPLITS
     )
     found = {"train": len(train.labels), "val": len(val.labels)}
@@ -98,7 +101,7 @@ def evaluate(
         "data_dir": str(data_dir),
         "images": found,
         "unreadable": {split: wanted[split] - found[split] for split in found},
-        "text_encoder": text,
+        "text_encoder": getattr(embedding, "name", embedding),
         **{"image_size": size, "limit": limit, "seed": seed},
         "kl_of": "projection" if projectors else "embedding",
         **{"temperature": temperature, "target_temperature": target_temperature},

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from xsample_tf import data
+from xsample_tf.data.embed import TextEncoder
 from xsample_tf.errors import InputError
 
 Embed = Callable[[np.ndarray], np.ndarray]
@@ -94,7 +95,7 @@ def extract(
     split: str,
     image_size: int,
     batch_size: int,
-    embedding: str | None = None,
+    embedding: str | TextEncoder | None = None,
     limit: int | None = None,
     log: Callable[[str], None] = print,
 ) -> Features:
@@ -106,7 +107,8 @@ def extract(
         split: "train" or "val".
         image_size: S.
         batch_size: Images at a time; the last batch is filled up, so each encoder compiles once.
-        embedding: Name of the text encoder whose caption vectors are read; None for none.
+        embedding: Name of the text encoder whose caption vectors are read, or a text encoder; None
+            for none.
         limit: At most so many images.
         log: Receives a line every half minute.
 

@@ -111,8 +111,10 @@ def _thumbnail(image: np.ndarray) -> Image.Image:
 
 def _captions(dataset: records.Dataset, keys: set[bytes]) -> dict[bytes, str]:
     """The first caption, or else the class name, of each key of `val/` that has one."""
-    paths = [str(pathlib.Path(dataset.directory, shard.path)) for shard in dataset.splits["val"]]
-    stream = tf.data.TFRecordDataset(paths).map(records.parse)
+    paths = [os.path.join(dataset.directory, shard.path) for shard in dataset.splits["val"]]
+    stream = tf.data.TFRecordDataset(paths).map(
+        lambda record: records.parse(record, dataset.features)
+    )
     words = {}
     for record in stream.as_numpy_iterator():
         if record["key"] not in keys:

@@ -1,14 +1,16 @@
 """From options to the parts of a run: views, graph, model, optimizer, precision."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from xsample_tf import data, graphs, losses, models
+from xsample_tf import data, graphs, losses, models, text
 from xsample_tf.data import views
+from xsample_tf.data.making import TEMPLATE
 from xsample_tf.errors import InputError
 from xsample_tf.training import optimizers
 from xsample_tf.training.options import Options
@@ -27,6 +29,18 @@ def make_views(options: Options) -> views.SimCLR | views.AutoAugment:
     return views.AutoAugment(options.image_size, views=options.views, min_scale=options.min_crop)
 
 
+def caption_vectors(options: Options) -> str | text.TextEncoder | None:
+    """Where captions' vectors come from: stored ones, or the encoder that makes them on the way."""
+    if options.encode_captions:
+        return _load_encoder(options.encode_captions)
+    return options.embedding or None
+
+
+@functools.lru_cache(maxsize=1)
+def _load_encoder(handle: str) -> text.TextEncoder:
+    return text.load_encoder(handle)
+
+
 def make_stream(
     options: Options, first_step: int = 0, share: tuple[int, int] = (0, 1)
 ) -> tf.data.Dataset:
@@ -38,7 +52,9 @@ def make_stream(
         views=make_views(options),
         seed=options.seed,
         start_step=first_step,
-        embedding=options.embedding or None,
+        embedding=caption_vectors(options)
+        if options.graph == "cosine"
+        else options.embedding or None,
         captions=options.captions,
         shuffle_window=options.shuffle_window,
         share=share,
@@ -60,12 +76,22 @@ def make_graph(options: Options, dataset: data.Dataset) -> graphs.SimilarityGrap
         return graphs.InstanceGraph()
     if options.graph == "label":
         return graphs.LabelGraph()
+    if options.encode_captions:
+        return _graph_of_encoder(options, dataset)
     encoder = dataset.encoder(options.embedding or None)
     center = encoder.mean if options.center else None
     if options.graph == "class":
         vectors = dataset.class_embeddings(encoder.name)
         return graphs.ClassGraph.from_embeddings(vectors, center)
     return graphs.CosineGraph(center)
+
+
+def _graph_of_encoder(options: Options, dataset: data.Dataset) -> graphs.SimilarityGraph:
+    """The graph of vectors that are not stored."""
+    if options.graph == "cosine":
+        return graphs.CosineGraph()
+    captions = text.fill_template(TEMPLATE, dataset.class_names)
+    return graphs.ClassGraph.from_embeddings(caption_vectors(options)(captions))
 
 
 def make_model(options: Options) -> models.XSampleModel:
@@ -191,7 +217,10 @@ def side_information(options: Options, graph: graphs.SimilarityGraph, images: in
     if graph.features == "index":
         return np.arange(images)
     return data.side_information(
-        options.data_dir, "train", options.embedding or None, limit=images
+        options.data_dir,
+        "train",
+        caption_vectors(options) if graph.features == "embedding" else options.embedding or None,
+        limit=images,
     )[graph.features]
 
 

@@ -49,6 +49,9 @@ class Options:
     )
     text_encoder: str = _option("lexical", "With source: the text encoder's handle.", False)
     embedding: str = _option("", "Which encoder's caption vectors, where there are several.")
+    encode_captions: str = _option(
+        "", "Encode captions while training, by this text encoder's handle; no vectors are read."
+    )
     captions: str = _option("draw", "Of several captions: draw one per visit, or their mean.")
     shuffle_window: int = _option(8192, "Records that are shuffled among each other.")
     max_substituted: float = _option(
@@ -186,6 +189,12 @@ class Options:
             raise InputError("batch_size: expected at least 2 images, received 1")
         if self.views < 2:
             raise InputError(f"views: expected at least 2, received {self.views}")
+        for name in ("embedding", "center"):
+            if self.encode_captions and getattr(self, name):
+                raise InputError(
+                    f"{name}: expected stored caption vectors, received encode_captions="
+                    f"{self.encode_captions!r} as well; give one of them"
+                )
         unknown = set(self.allow_changed) - {field.name for field in dataclasses.fields(self)}
         for name in unknown:
             names = [field.name for field in dataclasses.fields(self)]

@@ -117,7 +117,7 @@ def _facts(options: Options) -> dict[str, Any]:
     facts = dataclasses.asdict(options)
     directories = facts.pop("data_dir")
     for number, directory in enumerate(directories):
-        manifest = pathlib.Path(directory, "dataset.json").read_bytes()
+        manifest = tf.io.gfile.GFile(os.path.join(directory, "dataset.json"), "rb").read()
         facts[f"dataset.json of data_dir {number}"] = hashlib.sha256(manifest).hexdigest()[:12]
     return facts | {"xsample_tf": __version__, "tensorflow": tf.__version__}
 
@@ -128,7 +128,7 @@ def _prepare(options: Options, log: Callable[[str], None]) -> None:
         return
     first = options.data_dir[0]
     # A preparation that was killed may have left images without captions' vectors.
-    there = os.path.exists(os.path.join(first, "dataset.json"))
+    there = tf.io.gfile.exists(os.path.join(first, "dataset.json"))
     if options.source and not (there and data.read_dataset(first).encoders):
         log(f"preparing {first} from {options.source}")
         data.prepare(
@@ -266,7 +266,7 @@ def _evaluation(
         options.data_dir[0],
         projector=model.projector,
         image_size=options.image_size,
-        embedding=options.embedding or None,
+        embedding=assemble.caption_vectors(options),
         seed=options.seed,
         temperature=options.temperature,
         **({"target_temperature": target_temperature} if of_captions else {}),

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-import pathlib
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 
@@ -108,8 +108,8 @@ def open_setting(options: Options, log: Callable[[str], None]) -> Iterator[Setti
     _split_cpu(options)
     with tempfile.TemporaryDirectory() as directory:
         images = ", ".join(options.data_dir)
-        first = pathlib.Path(*options.data_dir[:1], "dataset.json")
-        generated = bool(options.source) and not first.exists()
+        first = os.path.join(*options.data_dir[:1], "dataset.json")
+        generated = bool(options.source) and not tf.io.gfile.exists(first)
         if generated:
             options = _with_scenes(options, directory)
             images = f"{_SCENES} generated scenes, since {images} is not there yet"
