@@ -8,6 +8,7 @@ scenes:count=4000,size=64. The same command continues a run that was stopped, an
 --text_encoder adds its vectors.
 """
 
+import dataclasses
 import sys
 import warnings
 
@@ -15,7 +16,7 @@ from absl import flags
 from command_line import run
 
 from xsample_tf import text
-from xsample_tf.data import Quality, check, embed, prepare, sources
+from xsample_tf.data import Quality, check, embed, prepare, prepare_in_place, sources
 from xsample_tf.errors import InputError
 
 _SOURCE = flags.DEFINE_string("source", None, "KIND:WHERE of the images.")
@@ -31,6 +32,11 @@ _TEXT_ENCODER = flags.DEFINE_list(
 )
 _EMBEDDINGS_ONLY = flags.DEFINE_bool(
     "embeddings_only", False, "Add caption vectors to shards that --output has; needs no --source."
+)
+_IN_PLACE = flags.DEFINE_bool(
+    "in_place",
+    False,
+    "Use the TFRecord files of tfds: or img2dataset: where they lie, and copy nothing.",
 )
 _CHECK = flags.DEFINE_bool(
     "check", False, "Compare the files of --output with its dataset.json, and change nothing."
@@ -103,6 +109,18 @@ def main() -> None:
             _OUTPUT.value, encoders, template=_TEMPLATE.value, overwrite=_OVERWRITE.value
         )
         return
+    if _IN_PLACE.value:
+        _refuse_with_in_place()
+        prepare_in_place(
+            _SOURCE.value,
+            _OUTPUT.value,
+            encoders,
+            options=_options(),
+            template=_TEMPLATE.value,
+            threads=_THREADS.value,
+            overwrite=_OVERWRITE.value,
+        )
+        return
     prepare(
         _SOURCE.value,
         _OUTPUT.value,
@@ -118,6 +136,15 @@ def main() -> None:
     )
     if not encoders:
         print("no caption vectors; add them with --embeddings_only --text_encoder=HANDLE")
+
+
+def _refuse_with_in_place() -> None:
+    """Raises `InputError` for flags that would change records, which stay as they are."""
+    names = [field.name for field in dataclasses.fields(Quality)]
+    names[names.index("caption_rules")] = "caption_rule"
+    for name in (*names, "validation_source", "records_per_shard"):
+        if flags.FLAGS[name].present:
+            raise InputError(f"{name}: cannot be used with --in_place, which leaves records alone")
 
 
 def _options() -> sources.Options:

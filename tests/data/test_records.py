@@ -7,9 +7,11 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from data_directory import CLASSES, COUNT, SIZE, assert_equal, take, write_directory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xsample_tf import data
 from xsample_tf.data import records
 from xsample_tf.errors import InputError
 
@@ -127,3 +129,23 @@ def test_the_manifest_is_plain_json(dataset, tmp_path):
     content = json.loads((tmp_path / records.MANIFEST).read_text(encoding="utf-8"))
     assert content["class_names"] == ["é", "b"]
     assert "directory" not in content
+
+
+def test_a_directory_on_another_file_system_reads_like_a_local_one(tmp_path):
+    """`ram://` goes the way of `gs://`: through TensorFlow's file systems, not Python's."""
+    local, remote = write_directory(tmp_path / "data"), "ram://bucket/data"
+    table = np.eye(CLASSES, SIZE, dtype=np.float32)
+    np.save(tmp_path / "data/embeddings/e/classes.npy", table)
+    for path in sorted((tmp_path / "data").rglob("*.*")):
+        target = f"{remote}/{path.relative_to(tmp_path / 'data')}"
+        tf.io.gfile.makedirs(target.rpartition("/")[0])
+        tf.io.gfile.copy(path, target)
+    assert_equal(take(remote, 6), take(local, 6))
+    np.testing.assert_array_equal(records.read_dataset(remote).class_embeddings(), table)
+    images = data.load_images(remote, "train", COUNT, 8, "e")
+    assert next(images.as_numpy_iterator())["embedding"].shape == (COUNT, SIZE)
+    tf.io.gfile.remove(f"{remote}/train/00001.tfrecord")
+    with pytest.raises(InputError, match="received no file at ram://bucket/data/train/00001"):
+        records.read_dataset(remote)
+    with pytest.raises(InputError, match=r"no dataset.json in ram://bucket/other"):
+        records.read_dataset("ram://bucket/other")

@@ -3,6 +3,7 @@
 from xsample_tf.data import scenes, views
 from xsample_tf.data.check import check
 from xsample_tf.data.embed import add_embeddings
+from xsample_tf.data.in_place import prepare_in_place
 from xsample_tf.data.pipeline import load, load_images, side_information, steps_per_epoch
 from xsample_tf.data.prepare import prepare
 from xsample_tf.data.quality import Quality
@@ -20,6 +21,7 @@ __all__ = [
     "load",
     "load_images",
     "prepare",
+    "prepare_in_place",
     "read_dataset",
     "scenes",
     "side_information",

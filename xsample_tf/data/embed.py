@@ -7,7 +7,7 @@ import os
 import pathlib
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -141,11 +141,15 @@ class _Pass:
         total = sum(self._dataset.records(split) for split in splits)
         sums, count = np.zeros(self._encoder.size, np.float64), 0
         with tqdm(total=total, unit=" images", desc=self._encoder.name, disable=None) as bar:
-            for split, shard in [(name, shard) for name in splits for shard in splits[name]]:
-                captions = _captions(self._directory, shard)
+            for split, number, shard in [
+                (name, *numbered) for name in splits for numbered in enumerate(splits[name])
+            ]:
+                captions = self._captions(shard, template)
                 vectors = self._stored(shard, captions)
                 if vectors is None:
-                    vectors = self._write(shard, captions)
+                    whole = os.path.isabs(shard.path)  # It is used where it lies.
+                    path = f"{split}/{number:05d}.tfrecord" if whole else shard.path
+                    vectors = self._write(shard, captions, path)
                 if split == "train":
                     sums += sum(rows.astype(np.float64).sum(axis=0) for rows in vectors)
                     count += sum(np.any(rows, axis=1).sum() for rows in vectors)
@@ -159,17 +163,32 @@ class _Pass:
         entry = self._journal.entries.get(shard.path)
         if entry is None or not (self._directory / entry["shard"]["path"]).is_file():
             return None
-        content = read_shard(self._directory, records.Shard(**entry["shard"]))
+        content = read_records(self._directory, records.Shard(**entry["shard"]))
         vectors = [np.frombuffer(row, "<f2").reshape(-1, self._encoder.size) for row in content]
         for texts, rows in zip(captions, vectors, strict=True):
             self._remember({text: row for text, row in zip(texts, rows, strict=True) if row.any()})
         return vectors
 
-    def _write(self, shard: records.Shard, captions: list[list[str]]) -> list[np.ndarray]:
-        """Encodes what is new in a shard and writes its vectors."""
+    def _captions(self, shard: records.Shard, template: str) -> list[list[str]]:
+        """Returns the captions of each record of a shard, else those that its class name gives."""
+        captions, names, kinds = [], self._dataset.class_names or (), self._dataset.features
+        for record in read_records(self._directory, shard):
+            features = tf.train.Example.FromString(record).features.feature
+            stored = features[kinds.captions].bytes_list.value if kinds.captions in features else ()
+            texts = [text.decode("utf-8", "replace") for text in stored]
+            if not texts and kinds != records.OWN and kinds.label in features:
+                labels = features[kinds.label].int64_list.value[:1]
+                texts = [making.fill(template, names[i]) for i in labels if 0 <= i < len(names)]
+            captions.append(texts)
+        return captions
+
+    def _write(
+        self, shard: records.Shard, captions: list[list[str]], path: str
+    ) -> list[np.ndarray]:
+        """Encodes what is new in a shard and writes its vectors under a path."""
         texts = {text for of_image in captions for text in of_image}
         found = self._encode(texts)
-        writer = ShardWriter(self._directory, f"{self._folder}/{shard.path}")
+        writer = ShardWriter(self._directory, f"{self._folder}/{path}")
         vectors, rejected = [], collections.Counter()
         for of_image in captions:
             rows = np.array([found[text] for text in of_image], "<f2")
@@ -250,27 +269,21 @@ class _Pass:
         return dataset
 
 
-def read_shard(directory: pathlib.Path, shard: records.Shard) -> list[bytes]:
-    """Returns a shard's records; an `InputError` when it is corrupt or not what it should be."""
-    path = directory / shard.path
+def read_records(directory: pathlib.Path, shard: records.Shard) -> Iterator[bytes]:
+    """Yields a shard's records; an `InputError` when it is corrupt or not what it should be."""
+    path, count = os.path.join(directory, shard.path), 0
     try:
-        content = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+        stream = tf.data.TFRecordDataset(path)
+        if os.path.isabs(shard.path):  # After its last record another program may have been ended.
+            stream = stream.take(shard.records)
+        for record in stream.as_numpy_iterator():
+            yield record
+            count += 1
     except tf.errors.OpError as error:
         raise InputError(
             f"data directory: {path} is corrupt; prepare the directory again"
         ) from error
-    if len(content) != shard.records:
+    if count != shard.records:
         raise InputError(
-            f"data directory: expected {shard.records} records in {path}, received {len(content)}"
+            f"data directory: expected {shard.records} records in {path}, received {count}"
         )
-    return content
-
-
-def _captions(directory: pathlib.Path, shard: records.Shard) -> list[list[str]]:
-    """Returns the captions of each record of an image shard."""
-    captions = []
-    for serialized in read_shard(directory, shard):
-        features = tf.train.Example.FromString(serialized).features.feature
-        texts = features["captions"].bytes_list.value if "captions" in features else []
-        captions.append([text.decode("utf-8", "replace") for text in texts])
-    return captions

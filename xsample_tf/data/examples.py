@@ -17,10 +17,9 @@ def decode_image(content: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(image, [None, None, 3])
 
 
-def image_hash(parsed: dict[str, tf.Tensor]) -> tf.Tensor:
-    """An int32 of the image's key, or of its bytes where another program gave it none."""
-    name = tf.where(tf.equal(parsed["key"], ""), parsed["image"], parsed["key"])
-    return tf.cast(tf.strings.to_hash_bucket_fast(name, 2**31 - 1), tf.int32)
+def key_hash(parsed: dict[str, tf.Tensor]) -> tf.Tensor:
+    """An int32 of the image's key."""
+    return tf.cast(tf.strings.to_hash_bucket_fast(parsed["key"], 2**31 - 1), tf.int32)
 
 
 def side_information(

@@ -87,7 +87,7 @@ def load(
 
     def make(record: tf.Tensor, vectors: tf.Tensor, seeds: tf.Tensor) -> tuple[tf.Tensor, dict]:
         parsed = records.parse(record, shards.features)
-        key = examples.image_hash(parsed)
+        key = examples.key_hash(parsed)
         image = examples.decode_image(parsed["image"])
         side = examples.side_information(
             parsed, vectors, shards, captions, tf.stack([seeds[1], key]), encoder is not None
@@ -210,7 +210,7 @@ def side_information(
             vectors,
             shards,
             captions,
-            tf.stack([seeds[1], examples.image_hash(parsed)]),
+            tf.stack([seeds[1], examples.key_hash(parsed)]),
             encoder is not None,
         )
 

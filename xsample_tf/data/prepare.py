@@ -104,7 +104,7 @@ def prepare(
     opened = sources.open_source(source, options)
     held_out = validation_source and sources.open_source(validation_source, options, opened.classes)
     output = pathlib.Path(output)
-    _claim(output, overwrite)
+    claim(output, overwrite)
     configuration = {
         "source": opened.fingerprint,
         "validation_source": held_out.fingerprint if held_out else None,
@@ -146,7 +146,7 @@ def _check(
             raise InputError(f"{name}: expected {expected}, received {value!r}")
 
 
-def _claim(output: pathlib.Path, overwrite: bool) -> None:
+def claim(output: pathlib.Path, overwrite: bool) -> None:
     """Makes sure that `output` is ours to write in."""
     if output.exists() and not output.is_dir():
         raise InputError(f"output: expected a folder, received the file {output}")

@@ -30,7 +30,7 @@ _PREPARE = "python tools/prepare_data.py --source=KIND:WHERE --output=DIR --text
 
 @dataclasses.dataclass(frozen=True)
 class Features:
-    """What a record calls its image, key, captions and label."""
+    """What a record calls its image, key, captions and label; empty where it has none."""
 
     image: str = "image"
     key: str = "key"
@@ -271,19 +271,24 @@ def parse(serialized: tf.Tensor, features: Features = OWN) -> dict[str, tf.Tenso
         features: What they call their parts.
 
     Returns:
-        "image" and "key", strings (empty where absent); "label", int64 (-1 where absent);
-        "captions", strings `[K]`, for a batch a `RaggedTensor` `[N, (K)]`.
+        "image" and "key", strings (empty where absent, but that records of other programs get a key
+        of their image's bytes); "label", int64 (-1 where absent); "captions", strings `[K]`, for a
+        batch a `RaggedTensor` `[N, (K)]`.
     """
-    parsed = tf.io.parse_example(
-        serialized,
-        {
-            features.image: tf.io.FixedLenFeature([], tf.string, default_value=""),
-            features.key: tf.io.FixedLenFeature([], tf.string, default_value=""),
-            features.label: tf.io.FixedLenFeature([], tf.int64, default_value=-1),
-            features.captions: tf.io.RaggedFeature(tf.string, row_splits_dtype=tf.int64),
-        },
-    )
-    return {name: parsed[own] for name, own in dataclasses.asdict(features).items()}
+    kinds = {
+        "image": tf.io.FixedLenFeature([], tf.string, default_value=""),
+        "key": tf.io.FixedLenFeature([], tf.string, default_value=""),
+        "label": tf.io.FixedLenFeature([], tf.int64, default_value=-1),
+        "captions": tf.io.RaggedFeature(tf.string, row_splits_dtype=tf.int64),
+    }
+    names = {part: getattr(features, part) or f"(no {part})" for part in kinds}
+    parsed = tf.io.parse_example(serialized, {names[part]: kinds[part] for part in kinds})
+    parts = {part: parsed[name] for part, name in names.items()}
+    if features != OWN:
+        of_image = tf.strings.to_hash_bucket_fast(parts["image"], tf.int64.max)
+        keyless = tf.equal(parts["key"], "")
+        parts["key"] = tf.where(keyless, tf.strings.as_string(of_image), parts["key"])
+    return parts
 
 
 def _bytes_feature(values: list[bytes]) -> tf.train.Feature:

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from xsample_tf.data import images, scenes
+from xsample_tf.data.records import Features
 from xsample_tf.errors import InputError, suggest
 
 KINDS = ("folder", "imagenet", "img2dataset", "scenes", "table", "tfds", "webdataset")
@@ -117,6 +118,29 @@ class Source(Protocol):
         Raises:
             images.ImageError: with the reason.
         """
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """TFRecord files of a source, for use where they lie: what its method `stored` returns.
+
+    Attributes:
+        files: Path and number of records of each file by split; "all" is yet to be split.
+        features: What the records call their parts.
+    """
+
+    files: dict[str, tuple[tuple[str, int], ...]]
+    features: Features
+
+
+def only_column(columns: Sequence[str]) -> str | None:
+    """Returns the only one of the caption columns, if any; `InputError` where there are several."""
+    if len(columns) > 1:
+        raise InputError(
+            f"caption_column: expected one for records that are used where they lie, received "
+            f"{', '.join(columns)}; leave --in_place out"
+        )
+    return columns[0] if columns else None
 
 
 def open_source(spec: str, options: Options, classes: Classes | None = None) -> Source:

@@ -21,7 +21,8 @@ from xsample_tf.data.archives import (
 )
 from xsample_tf.data.pieces import Piece, frames
 from xsample_tf.data.quality import FETCH
-from xsample_tf.data.sources import Classes, Options, Sample, clean_key
+from xsample_tf.data.records import Features
+from xsample_tf.data.sources import Classes, Options, Sample, Stored, clean_key, only_column
 from xsample_tf.errors import InputError
 
 # What stands in a status, and the class that it is counted under.
@@ -73,6 +74,24 @@ class Examples(Archives):
         """See `Archives`."""
         found, whole = frames(file)
         return [*enumerate(found)] + ([] if whole else [Fault(self.name(file), DAMAGED)])
+
+    def stored(self) -> Stored:
+        """See `sources.Stored`."""
+        files = []
+        for file in self._files:
+            found, whole = frames(file)
+            files.append((file, len(found)))
+            self.rejected.update({} if whole else {DAMAGED: 1})
+        first = next(frames(file)[0][0] for file, count in files if count)
+        names = set(tf.train.Example.FromString(first.read()).features.feature)
+        image = next((kind for kind in IMAGE_TYPES if kind in names), None)
+        captions = only_column(self._options.caption_columns) or "txt"
+        if image is None or captions not in names:
+            raise InputError(
+                f"in_place: expected features {' or '.join(IMAGE_TYPES)} and {captions} in "
+                f"{first.file}, received {', '.join(sorted(names))}"
+            )
+        return Stored({"all": tuple(files)}, Features(image, "key", captions, ""))
 
     def sample(self, entry: tuple[int, Piece]) -> Sample:
         """See `Archives`."""

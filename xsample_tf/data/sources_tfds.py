@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from xsample_tf.data import sources
+from xsample_tf.data.records import Features
 from xsample_tf.errors import InputError, suggest
 
 _CAPTIONS = ("caption", "captions", "captions/text", "text", "description")
@@ -75,6 +76,24 @@ class TFDS:
     def read(self, image: bytes) -> bytes:
         """See `sources.Source`."""
         return image
+
+    def stored(self) -> sources.Stored:
+        """See `sources.Stored`."""
+        kind = self._builder.info.file_format.value
+        if kind != "tfrecord":
+            raise InputError(
+                f"in_place: expected TFRecord files, received {kind} in {self._builder.data_path}; "
+                "leave --in_place out to copy them"
+            )
+        splits = self._builder.info.splits
+        files = {
+            split: tuple(
+                zip(map(str, splits[name].filepaths), splits[name].shard_lengths, strict=True)
+            )
+            for split, name in self._names.items()
+        }
+        captions = sources.only_column(self._captions) or ""
+        return sources.Stored(files, Features(self._image, "", captions, self._label or ""))
 
     def _examples(self, stored: tf.data.Dataset) -> Iterator[dict]:
         try:
