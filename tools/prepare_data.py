@@ -110,17 +110,32 @@ def main() -> None:
         )
         return
     if _IN_PLACE.value:
-        _refuse_with_in_place()
-        prepare_in_place(
-            _SOURCE.value,
-            _OUTPUT.value,
-            encoders,
-            options=_options(),
-            template=_TEMPLATE.value,
-            threads=_THREADS.value,
-            overwrite=_OVERWRITE.value,
-        )
-        return
+        _prepare_in_place(encoders)
+    else:
+        _prepare(encoders)
+    if not encoders:
+        print("no caption vectors; add them with --embeddings_only --text_encoder=HANDLE")
+
+
+def _prepare_in_place(encoders: list[text.TextEncoder]) -> None:
+    """Writes a manifest; refuses flags that would change records, which stay as they are."""
+    names = [field.name for field in dataclasses.fields(Quality)]
+    names[names.index("caption_rules")] = "caption_rule"
+    for name in (*names, "validation_source", "records_per_shard"):
+        if flags.FLAGS[name].present:
+            raise InputError(f"{name}: cannot be used with --in_place, which leaves records alone")
+    prepare_in_place(
+        _SOURCE.value,
+        _OUTPUT.value,
+        encoders,
+        options=_options(),
+        template=_TEMPLATE.value,
+        threads=_THREADS.value,
+        overwrite=_OVERWRITE.value,
+    )
+
+
+def _prepare(encoders: list[text.TextEncoder]) -> None:
     prepare(
         _SOURCE.value,
         _OUTPUT.value,
@@ -134,17 +149,6 @@ def main() -> None:
         threads=_THREADS.value,
         overwrite=_OVERWRITE.value,
     )
-    if not encoders:
-        print("no caption vectors; add them with --embeddings_only --text_encoder=HANDLE")
-
-
-def _refuse_with_in_place() -> None:
-    """Raises `InputError` for flags that would change records, which stay as they are."""
-    names = [field.name for field in dataclasses.fields(Quality)]
-    names[names.index("caption_rules")] = "caption_rule"
-    for name in (*names, "validation_source", "records_per_shard"):
-        if flags.FLAGS[name].present:
-            raise InputError(f"{name}: cannot be used with --in_place, which leaves records alone")
 
 
 def _options() -> sources.Options:

@@ -149,3 +149,16 @@ def test_a_directory_on_another_file_system_reads_like_a_local_one(tmp_path):
         records.read_dataset(remote)
     with pytest.raises(InputError, match=r"no dataset.json in ram://bucket/other"):
         records.read_dataset("ram://bucket/other")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda place: data.prepare("scenes:count=2", place),
+        lambda place: data.add_embeddings(place, []),
+        data.check,
+    ],
+)
+def test_a_directory_that_is_written_must_be_local(write):
+    with pytest.raises(InputError, match="expected a local folder, received gs://bucket/data"):
+        write("gs://bucket/data")

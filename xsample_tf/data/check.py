@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from xsample_tf.data import records
 from xsample_tf.data.pieces import frames
+from xsample_tf.data.writing import local
 from xsample_tf.errors import InputError
 
 
@@ -35,12 +36,12 @@ def check(
         >>> check("data/photos")
         ['missing train/00003.tfrecord']
     """
-    dataset = records.read_manifest(directory)
+    root, faults = local(directory), collections.defaultdict(list)
+    dataset = records.read_manifest(root)
     groups = dict(dataset.splits)
     for name, encoder in dataset.encoders.items():
         groups |= {f"embeddings/{name}/{split}": files for split, files in encoder.shards.items()}
     jobs = [(group, shard) for group, shards in groups.items() for shard in shards]
-    root, faults = pathlib.Path(directory), collections.defaultdict(list)
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         found = pool.map(lambda job: _fault(root, job[1]), jobs)
         for (group, _), fault in zip(

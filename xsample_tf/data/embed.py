@@ -15,7 +15,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from xsample_tf.data import making, records
-from xsample_tf.data.writing import JOURNAL, Journal, ShardWriter, whole_lines
+from xsample_tf.data.writing import JOURNAL, Journal, ShardWriter, local, whole_lines
 from xsample_tf.errors import InputError
 
 _CHUNK = 512  # Captions per call, sorted by length so that little of a batch is padding.
@@ -65,7 +65,7 @@ def add_embeddings(
         >>> add_embeddings("data/photos", [text.load_encoder("lexical")]).encoders.keys()
         dict_keys(['all-MiniLM-L6-v2', 'lexical'])
     """
-    dataset = records.read_dataset(directory)
+    dataset = records.read_dataset(local(directory))
     template = _template(dataset, template)
     check_names(encoders)
     for encoder in encoders:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from xsample_tf.data import embed, making, records, sources
 from xsample_tf.data.prepare import claim
-from xsample_tf.data.writing import JOURNAL, Journal
+from xsample_tf.data.writing import JOURNAL, Journal, local
 from xsample_tf.errors import InputError
 
 _CHUNK = 1 << 20  # Bytes that are hashed at a time.
@@ -67,7 +67,7 @@ def prepare_in_place(
         )
     stored = opened.stored()
     splits = _split(stored.files, options.validation_fraction)
-    output = pathlib.Path(output)
+    output = local(output)
     claim(output, overwrite)
     configuration = {
         "source": opened.fingerprint,

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from xsample_tf.data import embed, making, records, sources
 from xsample_tf.data.duplicates import Hashes
 from xsample_tf.data.quality import Quality, filtered
-from xsample_tf.data.writing import JOURNAL, Journal, ShardWriter, merged
+from xsample_tf.data.writing import JOURNAL, Journal, ShardWriter, local, merged
 from xsample_tf.errors import InputError
 
 _PARTS = "val-parts"
@@ -103,7 +103,7 @@ def prepare(
     embed.check_names(encoders)
     opened = sources.open_source(source, options)
     held_out = validation_source and sources.open_source(validation_source, options, opened.classes)
-    output = pathlib.Path(output)
+    output = local(output)
     claim(output, overwrite)
     configuration = {
         "source": opened.fingerprint,

@@ -15,6 +15,16 @@ from xsample_tf.errors import InputError
 JOURNAL = "prepare.jsonl"
 
 
+def local(directory: str | os.PathLike) -> pathlib.Path:
+    """Returns the path of a data directory that is written; an `InputError` unless it is local."""
+    if "://" in os.fspath(directory):
+        raise InputError(
+            f"output: expected a local folder, received {directory}; prepare on a local or mounted "
+            "disk and copy the folder, which training reads anywhere"
+        )
+    return pathlib.Path(directory)
+
+
 class ShardWriter:
     """Writes one TFRecord file aside; `close` puts it in its place.
 
