@@ -41,8 +41,9 @@ setup(
         "tqdm",
     ],
     extras_require={
+        "beam": ["apache-beam>=2.70,<3"],
         "gpu": ["tensorflow[and-cuda]~=2.21.0"],
-        "test": ["hypothesis", "pytest", "pytest-xdist", "ruff"],
+        "test": ["apache-beam>=2.70,<3", "hypothesis", "pytest", "pytest-xdist", "ruff"],
     },
     classifiers=[
         "License :: OSI Approved :: Apache Software License",

@@ -9,6 +9,7 @@ scenes:count=4000,size=64. The same command continues a run that was stopped, an
 """
 
 import dataclasses
+import shlex
 import sys
 import warnings
 
@@ -85,8 +86,21 @@ _RECORDS_PER_SHARD = flags.DEFINE_integer("records_per_shard", 1024, "Records in
 _MAX_REJECTED_FRACTION = flags.DEFINE_float(
     "max_rejected_fraction", 0.5, "Share of unusable images above which the run fails."
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Orders the images of a table or of folders.")
-_THREADS = flags.DEFINE_integer("threads", None, "Threads that read images; else one per core.")
+_SEED = flags.DEFINE_integer("seed", 0, "Orders the images; those of tfds: keep their order.")
+_THREADS = flags.DEFINE_integer(
+    "threads", None, "Threads that read images; else one per core, and one of each Beam worker."
+)
+_RUNNER = flags.DEFINE_string(
+    "runner",
+    "pool",
+    "pool: threads of this process; or a runner of Apache Beam (the extra beam), whose workers "
+    "share the file system: DirectRunner, FlinkRunner, SparkRunner, DataflowRunner.",
+)
+_BEAM_FLAGS = flags.DEFINE_string(
+    "beam_flags",
+    "",
+    "Beam's own flags, such as '--direct_num_workers=8 --direct_running_mode=multi_processing'.",
+)
 _TFDS_DIR = flags.DEFINE_string("tfds_dir", None, "Where TFDS keeps its data.")
 _OVERWRITE = flags.DEFINE_bool(
     "overwrite", False, "Delete what --output has of an earlier preparation with other flags."
@@ -121,9 +135,9 @@ def _prepare_in_place(encoders: list[text.TextEncoder]) -> None:
     """Writes a manifest; refuses flags that would change records, which stay as they are."""
     names = [field.name for field in dataclasses.fields(Quality)]
     names[names.index("caption_rules")] = "caption_rule"
-    for name in (*names, "validation_source", "records_per_shard"):
+    for name in (*names, "validation_source", "records_per_shard", "runner", "beam_flags"):
         if flags.FLAGS[name].present:
-            raise InputError(f"{name}: cannot be used with --in_place, which leaves records alone")
+            raise InputError(f"{name}: cannot be used with --in_place, which writes no records")
     prepare_in_place(
         _SOURCE.value,
         _OUTPUT.value,
@@ -147,6 +161,8 @@ def _prepare(encoders: list[text.TextEncoder]) -> None:
         records_per_shard=_RECORDS_PER_SHARD.value,
         max_rejected_fraction=_MAX_REJECTED_FRACTION.value,
         threads=_THREADS.value,
+        runner=_RUNNER.value,
+        beam_flags=shlex.split(_BEAM_FLAGS.value),
         overwrite=_OVERWRITE.value,
     )
 

@@ -8,7 +8,6 @@ import abc
 import bisect
 import collections
 import dataclasses
-import functools
 import glob
 import hashlib
 import json
@@ -53,6 +52,7 @@ class Archives(abc.ABC):
     """
 
     default_resize = 256
+    shuffled = False
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Archives(abc.ABC):
             digest.update(repr((self.name(file), count)).encode())
         self.counts = {"all": self._ends[-1]}
         self.fingerprint = digest.hexdigest()[:16]
-        self._list = functools.lru_cache(maxsize=1)(self._listed)
+        self._last: tuple[str, list] = ("", [])  # The list of the archive that was read last.
         tried = list(self.samples("all", 0, min(_TRIED, self.counts["all"])))
         faults = collections.Counter(sample.fault for sample in tried)
         if not faults[""] and len(tried) == self.counts["all"]:
@@ -109,6 +109,14 @@ class Archives(abc.ABC):
     def read(self, image: Piece | bytes) -> bytes:
         """See `sources.Source`."""
         return image if isinstance(image, bytes) else image.read()
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_last": ("", [])}
+
+    def _list(self, file: str) -> list:
+        if self._last[0] != file:
+            self._last = (file, self._listed(file))
+        return self._last[1]
 
     def _listed(self, file: str) -> list:
         try:

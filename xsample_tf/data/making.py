@@ -3,11 +3,10 @@
 import collections
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from xsample_tf.data import images, records, sources
 from xsample_tf.data.quality import FETCH, Quality
-from xsample_tf.data.writing import Journal
 from xsample_tf.errors import InputError
 
 TEMPLATE = "a photo of a {}"  # The paper's, section 4.
@@ -118,10 +117,9 @@ class Tally:
 
     @classmethod
     def of(
-        cls, source: sources.Source, held_out: sources.Source | None, journal: Journal
+        cls, source: sources.Source, held_out: sources.Source | None, entries: Sequence[dict]
     ) -> "Tally":
-        """Adds up the blocks in the journal and what the sources left out while listing."""
-        entries = journal.entries.values()
+        """Adds up the blocks' entries and what the sources left out while listing."""
         tally = cls(0, collections.Counter(), collections.Counter(source.rejected), {}, 0, 0, 0)
         if held_out:
             tally.reasons.update(held_out.rejected)
@@ -138,6 +136,14 @@ class Tally:
             for split, shard in entry["shards"].items():
                 tally.kept[split] += shard["records"]
         return tally
+
+    def arrange(self, kept: dict[str, int], duplicates: int, example: str) -> None:
+        """Takes over what a second pass keeps and leaves out."""
+        self.kept = collections.Counter(kept)
+        self.filtered += duplicates
+        if duplicates:
+            self.reasons["duplicate_image"] = duplicates
+            self.examples["duplicate_image"] = example
 
     def check(self, max_rejected_fraction: float, source: str) -> None:
         """Raises `InputError` when there is too little to train on."""

@@ -5,51 +5,23 @@ block appear whole and are then entered in a journal: a run that was killed goes
 """
 
 import collections
-import contextlib
 import dataclasses
-import functools
 import os
 import pathlib
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tqdm import tqdm
 
-from xsample_tf.data import embed, making, records, sources
-from xsample_tf.data.duplicates import Hashes
-from xsample_tf.data.quality import Quality, filtered
-from xsample_tf.data.writing import JOURNAL, Journal, ShardWriter, local, merged
+from xsample_tf.data import arranging, beam, embed, making, records, sources
+from xsample_tf.data.blocks import PARTS, VAL_PARTS, Block, BlockWriter, in_order
+from xsample_tf.data.quality import Quality
+from xsample_tf.data.writing import JOURNAL, Journal, local, merged
 from xsample_tf.errors import InputError
 
-_PARTS = "val-parts"
-_HASHES = "hashes.sqlite"
-
-
-@dataclasses.dataclass(frozen=True)
-class _Block:
-    """Positions [start, stop) of a split of a source, and where their shards go.
-
-    `split` is "train" or "val" as the source has it, or "all" where the hash of the image decides.
-    """
-
-    source: sources.Source
-    source_split: str
-    split: str
-    index: int
-    start: int
-    stop: int
-    prefix: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.split}/{self.index:05d}"
-
-    def path(self, split: str) -> str:
-        """Returns the shard of `split`: the few that a hash gives to "val" are merged later."""
-        folder = _PARTS if split != self.split and split == "val" else split
-        return f"{folder}/{self.index:05d}.tfrecord"
+POOL = "pool"  # The runner that needs no Apache Beam: threads of this process.
 
 
 def prepare(
@@ -64,15 +36,19 @@ def prepare(
     records_per_shard: int = 1024,
     max_rejected_fraction: float = 0.5,
     threads: int | None = None,
+    runner: str = POOL,
+    beam_flags: Sequence[str] = (),
     overwrite: bool = False,
     log: Callable[[str], None] = print,
 ) -> records.Dataset:
     """Writes `source` as a data directory, with each encoder's caption vectors.
 
     The same arguments on an unfinished output continue it; on a finished one they return at once.
-    The bytes written depend on the source, the options, `quality` and `records_per_shard` alone. A
-    source that has no split of its own gives `options.validation_fraction` to "val" by hash of the
-    files' bytes.
+    The bytes written depend on the source, the options, `quality` and `records_per_shard`, not on
+    the runner and its workers. A source that has no split of its own gives
+    `options.validation_fraction` to "val" by hash of the files' bytes. Records of sources that are
+    read in their own order are arranged by `options.seed` in a second pass, which needs room for
+    them twice.
 
     Args:
         source: KIND:WHERE, see `sources.open_source`.
@@ -86,13 +62,16 @@ def prepare(
             is the paper's "a photo of a {}".
         records_per_shard: Largest number of records in a shard.
         max_rejected_fraction: Share of unusable images above which the run fails.
-        threads: That decode; None is one per core.
+        threads: That decode, of each worker; None is one per core with "pool", else one.
+        runner: "pool", or the name of a runner of Apache Beam, whose workers must share the file
+            system of `output` and of the source.
+        beam_flags: Beam's own flags, such as "--direct_num_workers=4".
         overwrite: Deletes what was prepared in `output` with other arguments.
         log: Receives the table of what was written and what was left out.
 
     Raises:
-        InputError: Unusable arguments or source, no usable record, too many unusable images, or an
-            output that holds something else.
+        InputError: Unusable arguments or source, no usable record, too many unusable images, too
+            little room, or an output that holds something else.
 
     Example:
         >>> prepare("folder:photos", "data/photos", [text.load_encoder("lexical")])
@@ -101,6 +80,10 @@ def prepare(
     template = making.TEMPLATE if template is None else template
     _check(template, options.validation_fraction, records_per_shard, max_rejected_fraction)
     embed.check_names(encoders)
+    if runner != POOL:
+        beam.check(runner, beam_flags)
+    elif beam_flags:
+        raise InputError(f"beam_flags: expected none with runner {POOL!r}, received {beam_flags}")
     opened = sources.open_source(source, options)
     held_out = validation_source and sources.open_source(validation_source, options, opened.classes)
     output = local(output)
@@ -115,21 +98,37 @@ def prepare(
         "quality": quality.changed(),
         "resize": quality.form(opened.default_resize).resize or None,
     }
+    arranged = quality.deduplicate or not opened.shuffled
+    if arranged:
+        configuration["arranged"] = True
     journal = Journal(output / JOURNAL, configuration)
+    beam.adopt(output, journal)  # What workers of a run that was killed have written.
     if not (output / records.MANIFEST).is_file():
         blocks = list(_blocks(opened, held_out, records_per_shard))
+        here = os.cpu_count() or 1 if runner == POOL else 1
+        run = _Runner(output, journal, runner, tuple(beam_flags), threads or here)
         maker = making.Maker(template, options.validation_fraction, quality)
+        writer = BlockWriter(output, opened, held_out, maker, arranged, run.threads)
         start = time.monotonic()
-        read = _write_blocks(output, blocks, journal, maker, threads or os.cpu_count() or 1)
-        tally = making.Tally.of(opened, held_out, journal)
+        read = _write_blocks(blocks, writer, run)
+        entries = [(block, journal.entries[block.name]) for block in blocks]
+        tally = making.Tally.of(opened, held_out, [entry for _, entry in entries])
+        if arranged:
+            seed = None if opened.shuffled else options.seed
+            kept = arranging.arrange(output, entries, seed, quality.deduplicate)
+            tally.arrange(kept.counts, kept.duplicates, kept.example)
         tally.check(max_rejected_fraction, source)
+        if arranged:
+            splits = _arrange(entries, kept.counts, records_per_shard, run)
+        else:
+            splits = _collect(output, entries)
         spec = f"{source}, val from {validation_source}" if held_out else source
-        records.write_dataset(_describe(output, spec, opened, blocks, journal, tally))
+        records.write_dataset(_describe(output, spec, opened, splits, entries, tally))
         tally.log(log)
         rate = read / max(time.monotonic() - start, 1e-3)
         log(f"{'read':<24}{read:>12,} images, {rate:,.0f} a second")
-    shutil.rmtree(output / _PARTS, ignore_errors=True)
-    (output / _HASHES).unlink(missing_ok=True)
+    for folder in (VAL_PARTS, PARTS):
+        shutil.rmtree(output / folder, ignore_errors=True)
     return embed.add_embeddings(output, encoders, template=template, log=log)
 
 
@@ -155,53 +154,60 @@ def claim(output: pathlib.Path, overwrite: bool) -> None:
         raise InputError(f"output: {output} holds something else; choose a new or empty folder")
     if ours and overwrite:
         (output / records.MANIFEST).unlink(missing_ok=True)
-        for folder in ("train", "val", _PARTS, "embeddings"):
+        for folder in ("train", "val", VAL_PARTS, PARTS, "embeddings", "entries"):
             shutil.rmtree(output / folder, ignore_errors=True)
-        (output / _HASHES).unlink(missing_ok=True)
         (output / JOURNAL).unlink()  # Last: while it is there, the folder is ours.
 
 
-def _blocks(source: sources.Source, held_out: sources.Source | None, size: int) -> Iterator[_Block]:
+def _blocks(source: sources.Source, held_out: sources.Source | None, size: int) -> Iterator[Block]:
     """Yields the blocks of the source, and of a validation source that replaces its "val"."""
-    parts = [(source, split, split, "") for split in source.counts]
+    parts = [(source, split, split) for split in source.counts]
     if held_out:
-        parts = [(source, next(iter(source.counts)), "train", "")]
         last = list(held_out.counts)[-1]  # "val", where there is one.
-        parts.append((held_out, last, "val", "val/"))
-    for origin, origin_split, split, prefix in parts:
+        parts = [(source, next(iter(source.counts)), "train"), (held_out, last, "val")]
+    for origin, origin_split, split in parts:
         count = origin.counts[origin_split]
         for index, start in enumerate(range(0, count, size)):
             stop = min(start + size, count)
-            yield _Block(origin, origin_split, split, index, start, stop, prefix)
+            yield Block(origin is held_out, origin_split, split, index, start, stop)
 
 
-def _write_blocks(
-    output: pathlib.Path,
-    blocks: Sequence[_Block],
-    journal: Journal,
-    maker: making.Maker,
-    threads: int,
-) -> int:
+@dataclasses.dataclass(frozen=True)
+class _Runner:
+    """Where pieces are written: in threads of this process, or on Beam's workers."""
+
+    output: pathlib.Path
+    journal: Journal
+    name: str
+    flags: tuple[str, ...]
+    threads: int
+
+    def __call__(self, pieces: Sequence[beam.Piece], write: Callable[[object], dict]) -> None:
+        """Writes the pieces, and enters them in the journal."""
+        if self.name != POOL:
+            beam.run(self.output, pieces, write, self.journal, self.name, self.flags)
+            return
+        with ThreadPoolExecutor(self.threads) as pool:
+            entries = in_order(pool, lambda piece: write(piece[1]), pieces, 2 * self.threads)
+            for (name, _), entry in zip(pieces, entries, strict=True):
+                self.journal.add(name, entry)
+
+
+def _write_blocks(blocks: Sequence[Block], writer: BlockWriter, run: _Runner) -> int:
     """Writes the shards of the blocks that the journal has not; returns how many images it read."""
-    done = {block.name for block in blocks if _is_done(output, journal.entries.get(block.name))}
+    entries = run.journal.entries
+    left = [block for block in blocks if not _is_done(run.output, entries.get(block.name))]
+    images = sum(block.stop - block.start for block in left)
+    if run.name != POOL:
+        run([(block.name, block) for block in left], writer)
+        return images
     total = sum(block.stop - block.start for block in blocks)
-    before = sum(block.stop - block.start for block in blocks if block.name in done)
-    opened = Hashes(output / _HASHES, done) if maker.quality.deduplicate else None
-    with (
-        ThreadPoolExecutor(threads) as pool,
-        tqdm(total=total, initial=before, unit=" images", desc="images", disable=None) as bar,
-        contextlib.closing(opened) if opened else contextlib.nullcontext() as hashes,
-    ):
-        for block in blocks:
-            if block.name not in done:
-                samples = block.source.samples(block.source_split, block.start, block.stop)
-                make = functools.partial(maker, block.source, block.prefix)
-                made = _in_order(pool, make, samples, ahead=8 * threads)
-                entry = _write_block(output, block, made, bar, hashes)
-                if hashes:
-                    hashes.commit()
-                journal.add(block.name, entry)
-    return total - before
+    with tqdm(
+        total=total, initial=total - images, unit=" images", desc="images", disable=None
+    ) as bar:
+        for block in left:  # One after the other: its images are what the threads share.
+            run.journal.add(block.name, writer(block, bar.update))
+    return images
 
 
 def _is_done(output: pathlib.Path, entry: dict | None) -> bool:
@@ -210,78 +216,53 @@ def _is_done(output: pathlib.Path, entry: dict | None) -> bool:
     return bool(shards) and all((output / shard["path"]).is_file() for shard in shards)
 
 
-def _in_order(
-    pool: ThreadPoolExecutor, function: Callable, items: Iterable, ahead: int
-) -> Iterator:
-    """Maps in many threads, yields in order, and holds at most `ahead` results."""
-    waiting = collections.deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) == ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+def _arrange(
+    entries: Sequence[tuple[Block, dict]], counts: dict[str, int], size: int, run: _Runner
+) -> dict[str, list[records.Shard]]:
+    """Writes the shards from the parts that the blocks became."""
+    parts = [records.Shard(**s) for _, entry in entries for s in entry["shards"].values()]
+    paths = arranging.shard_paths(counts, size)
+    left = [p for p in paths if not (p in run.journal.entries and (run.output / p).is_file())]
+    written = [run.journal.entries[p]["shard"]["bytes"] for p in paths if p not in left]
+    arranging.check_space(run.output, sum(part.bytes for part in parts) - sum(written))
+    arranger = arranging.ShardArranger(run.output, tuple(part.path for part in parts), size)
+    run([(path, path) for path in left], arranger)
+    splits = collections.defaultdict(list)
+    for path in paths:
+        shard = records.Shard(**run.journal.entries[path]["shard"])
+        splits[path.partition("/")[0]].append(shard)
+    return splits
 
 
-def _write_block(
-    output: pathlib.Path,
-    block: _Block,
-    outcomes: Iterator[making.Made],
-    bar: tqdm,
-    hashes: Hashes | None,
-) -> dict:
-    """Returns the journal's entry of a block that was written."""
-    writers: dict[str, ShardWriter] = {}
-    reasons, examples = collections.Counter(), {}
-    seen = encoded_again = captions = left_out = 0
-    for made in outcomes:
-        bar.update()
-        if made.record and hashes and not hashes.add(made.digest, block.name):
-            made = making.Made(made.key, ("duplicate_image",))
-        seen += 1
-        encoded_again += made.encoded_again
-        captions = max(captions, made.captions)
-        left_out += made.record is None and filtered(made.reasons)
-        reasons.update(made.reasons)
-        for reason in made.reasons:
-            examples.setdefault(reason, made.key)
-        if made.record is not None:
-            split = made.split if block.split == "all" else block.split
-            if split not in writers:
-                writers[split] = ShardWriter(output, block.path(split))
-            writers[split].write(made.record)
-    return {
-        "shards": {split: dataclasses.asdict(w.close()) for split, w in writers.items()},
-        "seen": seen,
-        "reasons": reasons,
-        "examples": examples,
-        "encoded_again": encoded_again,
-        "filtered": left_out,
-        "captions": captions,
-    }
+def _collect(
+    output: pathlib.Path, entries: Sequence[tuple[Block, dict]]
+) -> dict[str, list[records.Shard]]:
+    """Returns the shards that the blocks became, the parts of "val" merged."""
+    splits = collections.defaultdict(list)
+    for _, entry in entries:
+        for split, shard in entry["shards"].items():
+            splits[split].append(records.Shard(**shard))
+    blocks = [block for block, _ in entries]
+    if blocks[0].split == "all" and "val" in splits:
+        limit = max(block.stop - block.start for block in blocks)
+        splits["val"] = list(merged(output, splits["val"], limit))
+    return splits
 
 
 def _describe(
     output: pathlib.Path,
     spec: str,
     source: sources.Source,
-    blocks: Sequence[_Block],
-    journal: Journal,
+    splits: dict[str, list[records.Shard]],
+    entries: Sequence[tuple[Block, dict]],
     tally: making.Tally,
 ) -> records.Dataset:
-    """Merges the parts of "val" and returns what `dataset.json` will say."""
-    splits = collections.defaultdict(list)
-    for block in blocks:
-        for split, shard in journal.entries[block.name]["shards"].items():
-            splits[split].append(records.Shard(**shard))
-    if blocks[0].split == "all" and "val" in splits:
-        limit = max(block.stop - block.start for block in blocks)
-        splits["val"] = list(merged(output, splits["val"], limit))
+    """Returns what `dataset.json` will say."""
     return records.Dataset(
         directory=str(output),
         splits={split: tuple(splits[split]) for split in ("train", "val") if split in splits},
         class_names=source.classes and source.classes.names,
-        captions_per_image=max(entry["captions"] for entry in journal.entries.values()),
+        captions_per_image=max(entry["captions"] for _, entry in entries),
         encoders={},
         rejected=dict(sorted(tally.reasons.items())),
         source=spec,

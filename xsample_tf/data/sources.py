@@ -100,6 +100,7 @@ class Source(Protocol):
         rejected: What was left out while listing, by reason.
         fingerprint: Differs when the samples differ, their order apart.
         default_resize: Shorter side that larger images get unless told otherwise; 0 keeps them.
+        shuffled: Whether the order of the samples is a random one already.
     """
 
     classes: Classes | None
@@ -108,6 +109,7 @@ class Source(Protocol):
     rejected: collections.Counter
     fingerprint: str
     default_resize: int
+    shuffled: bool
 
     def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
         """Yields the samples at positions [start, stop) of `split`, always the same ones."""
@@ -196,6 +198,7 @@ class FileList:
     """A `Source` whose samples are listed, in order, and whose images are files."""
 
     default_resize = 0
+    shuffled = True
 
     def __init__(
         self,
@@ -252,6 +255,7 @@ class Scenes:
     """
 
     default_resize = 0
+    shuffled = True
     _DEFAULTS = {"count": 4000, "size": 64, "seed": 0, "correlation": 0.0}
 
     def __init__(self, where: str, options: Options):

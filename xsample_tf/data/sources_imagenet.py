@@ -44,6 +44,7 @@ class ImageNet:
     """
 
     default_resize = 0
+    shuffled = True
     captioned = False
 
     def __init__(self, where: str, options: Options, classes: Classes | None):

@@ -122,6 +122,12 @@ class Rows(Archives):
         self._group = functools.lru_cache(maxsize=2)(_read_group)
         super().__init__(*arguments)
 
+    def __getstate__(self) -> dict:
+        return super().__getstate__() | {"_group": None}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__ |= state | {"_group": functools.lru_cache(maxsize=2)(_read_group)}
+
     def listed(self, file: str) -> list:
         """See `Archives`."""
         try:

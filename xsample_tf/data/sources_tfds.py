@@ -34,6 +34,7 @@ class TFDS:
     """
 
     default_resize = 0
+    shuffled = True
 
     def __init__(
         self, where: str, options: sources.Options, classes: sources.Classes | None = None

@@ -141,6 +141,9 @@ class ImageCells:
         self._lock = threading.Lock()
         self._columns: collections.OrderedDict = collections.OrderedDict()
 
+    def __reduce__(self) -> tuple:
+        return ImageCells, ()  # Another process reads its own.
+
     def read(self, cell: Cell) -> bytes | None:
         """Returns the bytes, or None where there are none; an `images.ImageError` otherwise."""
         place = (cell.file, cell.column, cell.group)

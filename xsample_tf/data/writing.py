@@ -39,12 +39,15 @@ class ShardWriter:
         self._place.parent.mkdir(parents=True, exist_ok=True)
         self._aside = self._place.with_suffix(".tmp")
         self._writer = tf.io.TFRecordWriter(str(self._aside))
-        self._records = 0
+        self._records = self._bytes = 0
 
-    def write(self, record: bytes) -> None:
-        """Appends a record."""
+    def write(self, record: bytes) -> tuple[int, int]:
+        """Appends a record; returns where its frame begins and how long that is, in bytes."""
+        offset, size = self._bytes, len(record) + 16  # Length, its checksum, record, its checksum.
         self._writer.write(record)
         self._records += 1
+        self._bytes += size
+        return offset, size
 
     def close(self) -> Shard:
         """Returns the shard once it is on the disk under its name."""
