@@ -88,7 +88,7 @@ _MAX_REJECTED_FRACTION = flags.DEFINE_float(
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Orders the images; those of tfds: keep their order.")
 _THREADS = flags.DEFINE_integer(
-    "threads", None, "Threads that read images; else one per core, and one of each Beam worker."
+    "threads", None, "Threads that read images; else one per core, or one with Beam."
 )
 _RUNNER = flags.DEFINE_string(
     "runner",
