@@ -192,7 +192,7 @@ def test_what_beam_cannot_run_is_one_line(tars, tmp_path, monkeypatch):
         with pytest.raises(InputError, match=words):
             _prepare(tars, tmp_path / "out", runner=runner, beam_flags=flags)
     monkeypatch.setitem(sys.modules, "apache_beam", None)
-    with pytest.raises(InputError, match=r"pip install 'xsample_tf\[beam\]', or use --runner=pool"):
+    with pytest.raises(InputError, match=r"pip install -e '.\[beam\]'\), or use --runner=pool"):
         _prepare(tars, tmp_path / "out", runner="DirectRunner")
     assert not (tmp_path / "out").exists()
 

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import logging
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -28,8 +29,8 @@ def check(runner: str, flags: Sequence[str]) -> None:
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
         raise InputError(
-            f"runner: expected Apache Beam to be installed for {runner!r} ({error}); install it "
-            "with pip install 'xsample_tf[beam]', or use --runner=pool"
+            f"runner: expected Apache Beam to be installed for {runner!r} ({error}); install the "
+            "extra beam (pip install -e '.[beam]'), or use --runner=pool"
         ) from None
     try:
         apache_beam.runners.create_runner(runner)
@@ -77,7 +78,9 @@ def run(
     from apache_beam.options.pipeline_options import PipelineOptions
 
     (output / _ENTRIES).mkdir(exist_ok=True)
-    flags = list(flags)
+    # Else each worker tells of its connections; what the caller asks for comes last and wins.
+    flags = ["--default_sdk_harness_log_level=ERROR", *flags]
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
     if runner == "DirectRunner":
         flags.append("--allow_unsafe_triggers")  # Else Beam downloads another runner for it.
     with apache_beam.Pipeline(options=PipelineOptions(flags, runner=runner)) as pipeline:
