@@ -43,7 +43,14 @@ setup(
     extras_require={
         "beam": ["apache-beam>=2.70,<3"],
         "gpu": ["tensorflow[and-cuda]~=2.21.0"],
-        "test": ["apache-beam>=2.70,<3", "hypothesis", "pytest", "pytest-xdist", "ruff"],
+        "test": [
+            "apache-beam>=2.70,<3",
+            "hypothesis",
+            "pytest",
+            "pytest-xdist",
+            "ruff",
+            "webdataset",
+        ],
     },
     classifiers=[
         "License :: OSI Approved :: Apache Software License",

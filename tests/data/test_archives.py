@@ -32,6 +32,22 @@ def stored(dataset: records.Dataset) -> dict[str, np.ndarray]:
     }
 
 
+def test_shards_of_the_webdataset_package_are_read(tmp_path):
+    webdataset = pytest.importorskip("webdataset")
+    with webdataset.ShardWriter(f"{tmp_path}/hub-%06d.tar", maxcount=3, verbose=0) as sink:
+        for i in range(5):
+            fields = {"width": 24, "label": i % 2}
+            sink.write(
+                {"__key__": f"{i:05d}", "jpg": made.jpeg(i), "txt": f"a text {i}", "json": fields}
+            )
+    source = opened(f"webdataset:{tmp_path}/hub-{{000000..000001}}.tar", label_column="label")
+    samples = listed(source)
+    assert [*samples] == [f"hub-{i // 3:06d}.tar/{i:05d}" for i in range(5)]
+    for i, sample in enumerate(samples.values()):
+        assert (sample.captions, sample.label) == ((f"a text {i}",), i % 2)
+        assert source.read(sample.image) == made.jpeg(i)
+
+
 # --- img2dataset ----------------------------------------------------------------------------
 
 
