@@ -290,6 +290,25 @@ def test_arguments_are_checked_first(tmp_path, arguments, message):
     assert not (tmp_path / "out").exists()
 
 
+def test_an_output_that_cannot_be_written_is_one_line(folders, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=r"cannot read or write \(.*the same command goes on"):
+        run(folders, "/proc/out")
+    write = writing.ShardWriter.write
+
+    def full(self, record):
+        if "00001" in self._path:
+            raise tf.errors.ResourceExhaustedError(None, None, "x.tmp; No space left on device")
+        return write(self, record)
+
+    monkeypatch.setattr(writing.ShardWriter, "write", full)
+    with pytest.raises(InputError, match=r"x\.tmp; No space left on device\); once"):
+        run(folders, tmp_path / "out", records_per_shard=16)
+    monkeypatch.undo()
+    run(folders, tmp_path / "out", records_per_shard=16)
+    run(folders, tmp_path / "whole", records_per_shard=16)
+    assert all_bytes(tmp_path / "out") == all_bytes(tmp_path / "whole")
+
+
 def test_an_output_that_holds_something_else_is_left_alone(folders, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("")

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from xsample_tf.data import making, records
-from xsample_tf.data.writing import JOURNAL, Journal, ShardWriter, local, whole_lines
+from xsample_tf.data.writing import JOURNAL, Journal, ShardWriter, explained, local, whole_lines
 from xsample_tf.errors import InputError
 
 _CHUNK = 512  # Captions per call, sorted by length so that little of a batch is padding.
@@ -33,6 +33,7 @@ class TextEncoder(Protocol):
         """Returns float `[K, size]`."""
 
 
+@explained()
 def add_embeddings(
     directory: str | os.PathLike,
     encoders: Sequence[TextEncoder],

@@ -16,12 +16,13 @@ from tqdm import tqdm
 
 from xsample_tf.data import embed, making, records, sources
 from xsample_tf.data.prepare import claim
-from xsample_tf.data.writing import JOURNAL, Journal, local
+from xsample_tf.data.writing import JOURNAL, Journal, explained, local
 from xsample_tf.errors import InputError
 
 _CHUNK = 1 << 20  # Bytes that are hashed at a time.
 
 
+@explained()
 def prepare_in_place(
     source: str,
     output: str | os.PathLike,

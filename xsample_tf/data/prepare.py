@@ -18,12 +18,13 @@ from tqdm import tqdm
 from xsample_tf.data import arranging, beam, embed, making, records, sources
 from xsample_tf.data.blocks import PARTS, VAL_PARTS, Block, BlockWriter, in_order
 from xsample_tf.data.quality import Quality
-from xsample_tf.data.writing import JOURNAL, Journal, local, merged
+from xsample_tf.data.writing import JOURNAL, Journal, explained, local, merged
 from xsample_tf.errors import InputError
 
 POOL = "pool"  # The runner that needs no Apache Beam: threads of this process.
 
 
+@explained()
 def prepare(
     source: str,
     output: str | os.PathLike,

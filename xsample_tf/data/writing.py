@@ -1,5 +1,6 @@
 """Shards that are whole or absent, and a journal of which are done, so that a kill costs one."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -23,6 +24,18 @@ def local(directory: str | os.PathLike) -> pathlib.Path:
             "disk and copy the folder, which training reads anywhere"
         )
     return pathlib.Path(directory)
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Turns a disk that is full, or files that may not be touched, into an `InputError`."""
+    try:
+        yield
+    except (OSError, tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError) as error:
+        reason = " ".join(str(getattr(error, "message", error)).split())
+        raise InputError(
+            f"cannot read or write ({reason}); once that is mended, the same command goes on"
+        ) from error
 
 
 class ShardWriter:
