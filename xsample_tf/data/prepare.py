@@ -105,32 +105,46 @@ def prepare(
     journal = Journal(output / JOURNAL, configuration)
     beam.adopt(output, journal)  # What workers of a run that was killed have written.
     if not (output / records.MANIFEST).is_file():
-        blocks = list(_blocks(opened, held_out, records_per_shard))
-        here = os.cpu_count() or 1 if runner == POOL else 1
-        run = _Runner(output, journal, runner, tuple(beam_flags), threads or here)
+        threads = threads or (os.cpu_count() or 1 if runner == POOL else 1)
+        run = _Runner(output, journal, runner, tuple(beam_flags), threads)
         maker = making.Maker(template, options.validation_fraction, quality)
-        writer = BlockWriter(output, opened, held_out, maker, arranged, run.threads)
-        start = time.monotonic()
-        read = _write_blocks(blocks, writer, run)
-        entries = [(block, journal.entries[block.name]) for block in blocks]
-        tally = making.Tally.of(opened, held_out, [entry for _, entry in entries])
-        if arranged:
-            seed = None if opened.shuffled else options.seed
-            kept = arranging.arrange(output, entries, seed, quality.deduplicate)
-            tally.arrange(kept.counts, kept.duplicates, kept.example)
-        tally.check(max_rejected_fraction, source)
-        if arranged:
-            splits = _arrange(entries, kept.counts, records_per_shard, run)
-        else:
-            splits = _collect(output, entries)
+        writer = BlockWriter(output.absolute(), opened, held_out, maker, arranged, threads)
         spec = f"{source}, val from {validation_source}" if held_out else source
-        records.write_dataset(_describe(output, spec, opened, splits, entries, tally))
-        tally.log(log)
-        rate = read / max(time.monotonic() - start, 1e-3)
-        log(f"{'read':<24}{read:>12,} images, {rate:,.0f} a second")
+        seed = None if opened.shuffled else options.seed
+        _write(writer, run, records_per_shard, seed, max_rejected_fraction, spec, log)
     for folder in (VAL_PARTS, PARTS):
         shutil.rmtree(output / folder, ignore_errors=True)
     return embed.add_embeddings(output, encoders, template=template, log=log)
+
+
+def _write(
+    writer: BlockWriter,
+    run: "_Runner",
+    size: int,
+    seed: int | None,
+    max_rejected_fraction: float,
+    spec: str,
+    log: Callable[[str], None],
+) -> None:
+    """Writes the shards, `size` records each, in an order of the seed if any, and the manifest."""
+    output, source = run.output, writer.source
+    start = time.monotonic()
+    blocks = list(_blocks(source, writer.held_out, size))
+    read = _write_blocks(blocks, writer, run)
+    entries = [(block, run.journal.entries[block.name]) for block in blocks]
+    tally = making.Tally.of(source, writer.held_out, [entry for _, entry in entries])
+    if writer.arranged:
+        kept = arranging.arrange(output, entries, seed, writer.maker.quality.deduplicate)
+        tally.arrange(kept.counts, kept.duplicates, kept.example)
+    tally.check(max_rejected_fraction, spec)
+    if writer.arranged:
+        splits = _arrange(entries, kept.counts, size, run)
+    else:
+        splits = _collect(output, entries)
+    records.write_dataset(_describe(output, spec, source, splits, entries, tally))
+    tally.log(log)
+    rate = read / max(time.monotonic() - start, 1e-3)
+    log(f"{'read':<24}{read:>12,} images, {rate:,.0f} a second")
 
 
 def _check(
@@ -186,7 +200,7 @@ class _Runner:
     def __call__(self, pieces: Sequence[beam.Piece], write: Callable[[object], dict]) -> None:
         """Writes the pieces, and enters them in the journal."""
         if self.name != POOL:
-            beam.run(self.output, pieces, write, self.journal, self.name, self.flags)
+            beam.run(self.output.absolute(), pieces, write, self.journal, self.name, self.flags)
             return
         with ThreadPoolExecutor(self.threads) as pool:
             entries = in_order(pool, lambda piece: write(piece[1]), pieces, 2 * self.threads)
@@ -226,7 +240,9 @@ def _arrange(
     left = [p for p in paths if not (p in run.journal.entries and (run.output / p).is_file())]
     written = [run.journal.entries[p]["shard"]["bytes"] for p in paths if p not in left]
     arranging.check_space(run.output, sum(part.bytes for part in parts) - sum(written))
-    arranger = arranging.ShardArranger(run.output, tuple(part.path for part in parts), size)
+    arranger = arranging.ShardArranger(
+        run.output.absolute(), tuple(part.path for part in parts), size
+    )
     run([(path, path) for path in left], arranger)
     splits = collections.defaultdict(list)
     for path in paths:
