@@ -66,7 +66,10 @@ def crop(image: tf.Tensor, window: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
 
 
 def resize(image: tf.Tensor, size: int) -> tf.Tensor:
-    """Resamples `[H, W, 3]` to a square by an antialiased triangle filter.
+    """Resamples `[H, W, 3]` to a square.
+
+    What becomes smaller is averaged over the area that a pixel comes from, what becomes larger is
+    interpolated linearly: exact filters, several times faster here than one triangle for both.
 
     Args:
         image: uint8, or floating in [0, 1].
@@ -75,8 +78,23 @@ def resize(image: tf.Tensor, size: int) -> tf.Tensor:
     Returns:
         float32 `[size, size, 3]` in [0, 1].
     """
-    sides = tf.cast(tf.shape(image)[:2], tf.float32)
-    return _resample(image, size, size / sides, tf.zeros([2]))
+    sides = tf.shape(image)[:2]
+    smaller = tf.minimum(sides, size)
+
+    def enlarge(part: tf.Tensor) -> tf.Tensor:
+        return tf.raw_ops.ResizeBilinear(images=part, size=[size, size], half_pixel_centers=True)
+
+    def reduce() -> tf.Tensor:
+        return tf.raw_ops.ResizeArea(images=image[tf.newaxis], size=smaller)
+
+    resampled = tf.case(
+        [
+            (tf.reduce_all(sides <= size), lambda: enlarge(image[tf.newaxis])),
+            (tf.reduce_all(sides >= size), reduce),
+        ],
+        default=lambda: enlarge(reduce()),
+    )
+    return _in_unit_range(resampled[0], image.dtype, size)
 
 
 def resize_center(image: tf.Tensor, size: int, share: float) -> tf.Tensor:
@@ -99,10 +117,14 @@ def _resample(image: tf.Tensor, size: int, scale: tf.Tensor, translation: tf.Ten
         translation=translation,
         kernel_type="triangle",
         antialias=True,
-    )[0]
-    if image.dtype == tf.uint8:
-        resampled /= 255.0
-    return tf.ensure_shape(tf.clip_by_value(resampled, 0.0, 1.0), [size, size, 3])
+    )
+    return _in_unit_range(resampled[0], image.dtype, size)
+
+
+def _in_unit_range(image: tf.Tensor, dtype: tf.DType, size: int) -> tf.Tensor:
+    """A resampled image of pixels of this type."""
+    image = image / 255.0 if dtype == tf.uint8 else image
+    return tf.ensure_shape(tf.clip_by_value(image, 0.0, 1.0), [size, size, 3])
 
 
 def affine(image: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:

@@ -51,8 +51,8 @@ class _RandomViews(abc.ABC):
         results = []
         for view in range(self.views):
             part = geometry.crop(image, windows[view], flip_draws[view, 0] < 0.5)
-            part = self._recolor(geometry.resize(part, self.size), color_draws[view])
-            results.append(tf.ensure_shape(part, [self.size, self.size, 3]))
+            part = geometry.resize(part, self.size)
+            results.append(self._recolor(part, color_draws[view]))
         return tf.stack(results)
 
     @abc.abstractmethod
@@ -96,12 +96,15 @@ class SimCLR(_RandomViews):
             raise InputError(f"strength: expected 0 to 2.5, received {strength}")
         self.blur, self.strength = blur, strength
 
+    @tf.function(jit_compile=True, autograph=False)
     def _recolor(self, view: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         jitter_draws, gray_draw, blur_draws = tf.split(draws, [color.JITTER_DRAWS, 1, 2])
+        planes = tf.stack(tf.unstack(view, axis=2))
         if self.strength:
-            view = color.jitter(view, jitter_draws, self.strength, probability=0.8)
-        view = color.grayscale(view, gray_draw[0], probability=0.2)
-        return color.blur(view, blur_draws, probability=0.5) if self.blur else view
+            planes = color.jitter(planes, jitter_draws, self.strength, probability=0.8)
+        planes = color.grayscale(planes, gray_draw[0], probability=0.2)
+        planes = color.blur(planes, blur_draws, probability=0.5) if self.blur else planes
+        return tf.transpose(planes, [1, 2, 0])
 
 
 class AutoAugment(_RandomViews):
