@@ -3,12 +3,15 @@
 All randomness arrives as numbers drawn elsewhere, uniform in [0, 1).
 """
 
+import functools
 import math
+from collections.abc import Callable
 
 import tensorflow as tf
 
 ATTEMPTS = 10  # Windows tried before the central one is taken, as torchvision does.
 WINDOW_DRAWS = 2 * ATTEMPTS + 2
+_CANVASES = (1.25, 2.25, 4.75)  # Their sides, in sides of the result.
 
 
 def random_windows(
@@ -56,20 +59,116 @@ def random_windows(
     return tf.cast(tf.concat([corner, sides], axis=1), tf.int32)
 
 
-def crop(image: tf.Tensor, window: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
-    """The window `[4]` (top, left, height, width) of an image, mirrored where `flip` is true."""
-    part = tf.slice(
+def crop(image: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+    """The window `[4]` (top, left, height, width) of an image."""
+    return tf.slice(
         image, tf.concat([window[:2], [0]], axis=0), tf.concat([window[2:], [-1]], axis=0)
     )
-    # The older kernel takes a tensor of truth values, which saves a conditional.
-    return tf.raw_ops.Reverse(tensor=part, dims=tf.stack([False, flip, False]))
+
+
+def resize_in_parts(
+    image: tf.Tensor, size: int, across: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+) -> tf.Tensor:
+    """What `resize` does, in two passes that XLA compiles, with a caller's own in the second.
+
+    XLA compiles for fixed shapes: the image is laid on one of a few canvases.
+
+    Args:
+        image: uint8, or floating in [0, 1], `[H, W, 3]` of any size.
+        size: Side of the result in pixels.
+        across: Takes strips float32 `[C, 3, size]`, for C one of a few sizes, the resized columns
+            of the image, and how many of them there are, int32; compiled, calls `squeeze`.
+
+    Returns:
+        What `across` returns.
+    """
+    sides = tf.shape(image)[:2]
+    canvases = [math.ceil(size * ratio) for ratio in _CANVASES]
+
+    def pass_through(image: tf.Tensor, canvas: int) -> tf.Tensor:
+        height, width = tf.unstack(tf.shape(image)[:2])
+        flat = tf.reshape(image, [height, 3 * width])
+        flat = tf.pad(flat, [[0, canvas - height], [0, 3 * (canvas - width)]])
+        flat = tf.ensure_shape(flat, [canvas, 3 * canvas])
+        columns = tf.transpose(_squeeze_rows(flat, height, size))
+        return across(tf.reshape(columns, [canvas, 3, size]), width)
+
+    branches = [functools.partial(pass_through, image, canvas) for canvas in canvases]
+    # What is larger than any canvas is resized before, and passes through as it is.
+    branches.append(lambda: pass_through(resize(image, size), canvases[0]))
+    too_small = tf.reduce_max(sides) > tf.constant(canvases)
+    return tf.switch_case(tf.reduce_sum(tf.cast(too_small, tf.int32)), branches)
+
+
+def squeeze(strips: tf.Tensor, width: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
+    """The second pass of `resize_in_parts`.
+
+    Args:
+        strips: float32 `[C, 3, S]`.
+        width: How many of the C columns are the image's, int32.
+        flip: Whether to mirror it.
+
+    Returns:
+        float32 planes `[3, S, S]` in [0, 1], the columns of the image first and its rows second.
+    """
+    canvas, _, size = strips.shape
+    first, weights = _taps(width, canvas, size, flip)
+    planes = [
+        _weighted_sum(strips[:, channel], first, weights) for channel in range(strips.shape[1])
+    ]
+    return tf.clip_by_value(tf.stack(planes), 0.0, 1.0)
+
+
+@functools.partial(tf.function, jit_compile=True, autograph=False)
+def _squeeze_rows(rows: tf.Tensor, height: tf.Tensor, size: int) -> tf.Tensor:
+    """Resizes the first `height` rows of `[C, ...]` to `size` rows, float32 in [0, 1]."""
+    first, weights = _taps(height, rows.shape[0], size, tf.constant(False))
+    weights = weights / 255 if rows.dtype == tf.uint8 else weights
+    return _weighted_sum(rows, first, weights)
+
+
+def _taps(
+    length: tf.Tensor, canvas: int, size: int, flip: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Of a triangle as wide as two pixels of the result or the image, the larger ones.
+
+    Args:
+        length: Of the image, int32, at most `canvas`.
+        canvas: How long it can be.
+        size: Length of the result.
+        flip: Whether to mirror.
+
+    Returns:
+        For each pixel of the result the first of the image's pixels, int32 `[size]`, and how it
+        and those that follow count, float32 `[size, K]`, with sum 1.
+    """
+    length = tf.cast(length, tf.float32)
+    scale = length / size
+    radius = tf.maximum(scale, 1.0)
+    centers = (tf.range(size, dtype=tf.float32) + 0.5) * scale
+    centers = tf.where(flip, length - centers, centers)
+    first = tf.floor(centers - radius + 0.5)
+    count = max(2, math.ceil(2 * canvas / size))
+    pixels = first[:, tf.newaxis] + tf.range(count, dtype=tf.float32)
+    weights = 1 - tf.abs(pixels + 0.5 - centers[:, tf.newaxis]) / radius
+    weights = tf.where((pixels >= 0) & (pixels < length), tf.maximum(weights, 0.0), 0.0)
+    return tf.cast(first, tf.int32), weights / tf.reduce_sum(weights, axis=1, keepdims=True)
+
+
+def _weighted_sum(rows: tf.Tensor, first: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """float32 `[S, L]`: sums of rows of `[C, L]`, with weights `[S, K]` from row `first` on."""
+    last = rows.shape[0] - 1
+    return tf.add_n(
+        [
+            tf.cast(tf.gather(rows, tf.clip_by_value(first + tap, 0, last)), tf.float32)
+            * weights[:, tap, tf.newaxis]
+            for tap in range(weights.shape[1])
+        ]
+    )
 
 
 def resize(image: tf.Tensor, size: int) -> tf.Tensor:
-    """Resamples `[H, W, 3]` to a square.
-
-    What becomes smaller is averaged over the area that a pixel comes from, what becomes larger is
-    interpolated linearly: exact filters, several times faster here than one triangle for both.
+    """Resamples `[H, W, 3]` to a square by an antialiased triangle filter.
 
     Args:
         image: uint8, or floating in [0, 1].
@@ -78,23 +177,8 @@ def resize(image: tf.Tensor, size: int) -> tf.Tensor:
     Returns:
         float32 `[size, size, 3]` in [0, 1].
     """
-    sides = tf.shape(image)[:2]
-    smaller = tf.minimum(sides, size)
-
-    def enlarge(part: tf.Tensor) -> tf.Tensor:
-        return tf.raw_ops.ResizeBilinear(images=part, size=[size, size], half_pixel_centers=True)
-
-    def reduce() -> tf.Tensor:
-        return tf.raw_ops.ResizeArea(images=image[tf.newaxis], size=smaller)
-
-    resampled = tf.case(
-        [
-            (tf.reduce_all(sides <= size), lambda: enlarge(image[tf.newaxis])),
-            (tf.reduce_all(sides >= size), reduce),
-        ],
-        default=lambda: enlarge(reduce()),
-    )
-    return _in_unit_range(resampled[0], image.dtype, size)
+    sides = tf.cast(tf.shape(image)[:2], tf.float32)
+    return _resample(image, size, size / sides, tf.zeros([2]))
 
 
 def resize_center(image: tf.Tensor, size: int, share: float) -> tf.Tensor:
@@ -117,14 +201,10 @@ def _resample(image: tf.Tensor, size: int, scale: tf.Tensor, translation: tf.Ten
         translation=translation,
         kernel_type="triangle",
         antialias=True,
-    )
-    return _in_unit_range(resampled[0], image.dtype, size)
-
-
-def _in_unit_range(image: tf.Tensor, dtype: tf.DType, size: int) -> tf.Tensor:
-    """A resampled image of pixels of this type."""
-    image = image / 255.0 if dtype == tf.uint8 else image
-    return tf.ensure_shape(tf.clip_by_value(image, 0.0, 1.0), [size, size, 3])
+    )[0]
+    if image.dtype == tf.uint8:
+        resampled /= 255.0
+    return tf.ensure_shape(tf.clip_by_value(resampled, 0.0, 1.0), [size, size, 3])
 
 
 def affine(image: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:

@@ -4,7 +4,7 @@ Randomness is stateless: view v's operation k uses number (v, k) of the seed's s
 seed gives the same views on any machine, and more views leave the first ones as they are.
 """
 
-import abc
+import functools
 
 import tensorflow as tf
 
@@ -12,7 +12,7 @@ from xsample_tf.data import autoaugment, color, geometry
 from xsample_tf.errors import InputError
 
 
-class _RandomViews(abc.ABC):
+class _RandomViews:
     """Random resized crop and flip, then what a policy does to the colours, for each of V views."""
 
     _color_draws: int
@@ -48,16 +48,35 @@ class _RandomViews(abc.ABC):
         )
         sides = tf.shape(image)
         windows = geometry.random_windows(sides[0], sides[1], window_draws, self.min_scale)
-        results = []
-        for view in range(self.views):
-            part = geometry.crop(image, windows[view], flip_draws[view, 0] < 0.5)
-            part = geometry.resize(part, self.size)
-            results.append(self._recolor(part, color_draws[view]))
-        return tf.stack(results)
+        return self._make(image, windows, flip_draws[:, 0] < 0.5, color_draws)
 
-    @abc.abstractmethod
-    def _recolor(self, view: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """Changes float32 `[size, size, 3]` in [0, 1] by `_color_draws` numbers in [0, 1)."""
+    def _make(
+        self, image: tf.Tensor, windows: tf.Tensor, flips: tf.Tensor, draws: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns the views of these windows int32 `[V, 4]`."""
+
+        def across(view: int, strips: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+            return self._across(strips, width, flips[view], draws[view])
+
+        results = [
+            geometry.resize_in_parts(
+                geometry.crop(image, windows[view]), self.size, functools.partial(across, view)
+            )
+            for view in range(self.views)
+        ]
+        return tf.ensure_shape(tf.stack(results), [self.views, self.size, self.size, 3])
+
+    @functools.partial(tf.function, jit_compile=True, autograph=False)
+    def _across(
+        self, strips: tf.Tensor, width: tf.Tensor, flip: tf.Tensor, draws: tf.Tensor
+    ) -> tf.Tensor:
+        planes = self._recolor(geometry.squeeze(strips, width, flip), draws)
+        return tf.transpose(planes, [2, 1, 0])
+
+    def _recolor(self, planes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        """Changes float32 `[3, size, size]` in [0, 1] by `_color_draws` numbers in [0, 1)."""
+        del draws
+        return planes
 
 
 class SimCLR(_RandomViews):
@@ -96,15 +115,12 @@ class SimCLR(_RandomViews):
             raise InputError(f"strength: expected 0 to 2.5, received {strength}")
         self.blur, self.strength = blur, strength
 
-    @tf.function(jit_compile=True, autograph=False)
-    def _recolor(self, view: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+    def _recolor(self, planes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         jitter_draws, gray_draw, blur_draws = tf.split(draws, [color.JITTER_DRAWS, 1, 2])
-        planes = tf.stack(tf.unstack(view, axis=2))
         if self.strength:
             planes = color.jitter(planes, jitter_draws, self.strength, probability=0.8)
         planes = color.grayscale(planes, gray_draw[0], probability=0.2)
-        planes = color.blur(planes, blur_draws, probability=0.5) if self.blur else planes
-        return tf.transpose(planes, [1, 2, 0])
+        return color.blur(planes, blur_draws, probability=0.5) if self.blur else planes
 
 
 class AutoAugment(_RandomViews):
@@ -133,9 +149,12 @@ class AutoAugment(_RandomViews):
         if size < 3:
             raise InputError(f"size: expected at least 3 pixels for AutoAugment, received {size}")
 
-    def _recolor(self, view: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        pixels = tf.cast(view * 255 + 0.5, tf.uint8)
-        return tf.cast(autoaugment.augment(pixels, draws), tf.float32) / 255
+    def _make(
+        self, image: tf.Tensor, windows: tf.Tensor, flips: tf.Tensor, draws: tf.Tensor
+    ) -> tf.Tensor:
+        pixels = tf.cast(super()._make(image, windows, flips, draws) * 255 + 0.5, tf.uint8)
+        augmented = [autoaugment.augment(pixels[view], draws[view]) for view in range(self.views)]
+        return tf.cast(tf.stack(augmented), tf.float32) / 255
 
 
 class Evaluation:
