@@ -137,16 +137,42 @@ def test_windows_lie_within_any_image(height, width, seed):
         assert np.all(windows[:, :2] + windows[:, 2:] <= [height, width])
 
 
+class _Plain(views.SimCLR):
+    """A policy without any colour operation."""
+
+    def _finish(self, planes, draws):
+        return tf.transpose(planes, [2, 1, 0])
+
+
+def _plain_view(image, window, flip, size):
+    same = tf.constant([window] * 2), tf.constant([flip] * 2)
+    return _Plain(size)._make(tf.constant(image), *same, tf.zeros([2, 12]))[1]
+
+
 def test_a_view_is_its_window_as_pillow_resamples_it():
     image = _picture(60, 80)
     for flip in (False, True):
-        part = geometry.crop(image, tf.constant([10, 20, 40, 30]), tf.constant(flip))
         expected = Image.fromarray(image).crop((20, 10, 50, 50))
         if flip:
             expected = expected.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         for size in (8, 24, 100):
             pillow = np.asarray(expected.resize((size, size), Image.Resampling.BILINEAR))
-            np.testing.assert_allclose(geometry.resize(part, size), pillow / 255, atol=1.5 / 255)
+            received = _plain_view(image, [10, 20, 40, 30], flip, size)
+            np.testing.assert_allclose(received, pillow / 255, atol=1.5 / 255)
+
+
+@pytest.mark.parametrize(
+    "sides", [(1, 1), (1, 7), (20, 19), (31, 41), (70, 55), (76, 76), (99, 80)]
+)
+def test_two_passes_equal_the_kernel_for_windows_of_any_size(sides):
+    """On every canvas, and for windows that are larger than all of them."""
+    image = np.random.default_rng(0).integers(0, 256, (*sides, 3), np.uint8)
+    expected = geometry.resize(tf.constant(image), 16)
+    for pixels in (image, np.float32(image / 255)):
+        received = _plain_view(pixels, [0, 0, *sides], False, 16)
+        np.testing.assert_allclose(received, expected, atol=2e-6)
+        received = _plain_view(pixels, [0, 0, *sides], True, 16)
+        np.testing.assert_allclose(received, expected[:, ::-1], atol=2e-6)
 
 
 def test_half_of_the_views_are_mirrored():
@@ -160,18 +186,29 @@ def test_half_of_the_views_are_mirrored():
     assert mirrored.mean() == pytest.approx(0.5, abs=0.07)
 
 
+def _planes(image):
+    return tf.transpose(image, [2, 0, 1])
+
+
+def _pixels(planes):
+    return tf.transpose(planes, [1, 2, 0])
+
+
 @pytest.mark.parametrize("factor", [0.0, 0.2, 1.0, 1.8])
 def test_colour_operations_equal_tf_image(factor):
     image = tf.constant(_picture() / 255, tf.float32)
+    planes = _planes(image)
     clip = lambda x: np.clip(x, 0, 1)  # noqa: E731
-    np.testing.assert_allclose(color.brightness(image, factor), clip(image * factor), atol=1e-6)
+    np.testing.assert_allclose(
+        _pixels(color.brightness(planes, factor)), clip(image * factor), atol=1e-6
+    )
     for ours, theirs in (
-        (color.contrast(image, factor), tf.image.adjust_contrast(image, factor)),
-        (color.saturation(image, factor), tf.image.adjust_saturation(image, factor)),
-        (color.hue(image, (factor - 1) / 4), tf.image.adjust_hue(image, (factor - 1) / 4)),
-        (color.grayscale(image, 0.1, 0.2), tf.image.rgb_to_grayscale(image)),
+        (color.contrast(planes, factor), tf.image.adjust_contrast(image, factor)),
+        (color.saturation(planes, factor), tf.image.adjust_saturation(image, factor)),
+        (color.hue(planes, (factor - 1) / 4), tf.image.adjust_hue(image, (factor - 1) / 4)),
+        (color.grayscale(planes, 0.1, 0.2), tf.image.rgb_to_grayscale(image)),
     ):
-        np.testing.assert_allclose(ours, clip(theirs) * np.ones(3), atol=1e-5)
+        np.testing.assert_allclose(_pixels(ours), clip(theirs) * np.ones(3), atol=1e-5)
 
 
 def test_jitter_applies_all_four_in_the_drawn_order():
@@ -189,9 +226,11 @@ def test_jitter_applies_all_four_in_the_drawn_order():
         expected = image
         for step in order:
             expected = tf.clip_by_value(steps[step](expected), 0.0, 1.0)
-        np.testing.assert_allclose(color.jitter(image, draws, strength, 0.8), expected, atol=2e-5)
+        received = color.jitter(_planes(image), draws, strength, 0.8)
+        np.testing.assert_allclose(_pixels(received), expected, atol=2e-5)
         unchanged = tf.concat([[0.81], draws[1:]], 0)
-        np.testing.assert_array_equal(color.jitter(image, unchanged, strength, 0.8), image)
+        unchanged = color.jitter(_planes(image), unchanged, strength, 0.8)
+        np.testing.assert_array_equal(_pixels(unchanged), image)
 
 
 def test_blur_equals_a_convolution_inside_and_keeps_a_plain_image():
@@ -203,11 +242,41 @@ def test_blur_equals_a_convolution_inside_and_keeps_a_plain_image():
     kernel /= kernel.sum()
     smooth = lambda row: np.convolve(row, kernel, "valid")  # noqa: E731
     expected = np.apply_along_axis(smooth, 0, np.apply_along_axis(smooth, 1, image.numpy()))
-    received = color.blur(image, draws, 0.5)
+    received = _pixels(color.blur(_planes(image), draws, 0.5))
     np.testing.assert_allclose(received[3:-3, 3:-3], expected, atol=1e-5)
-    plain = tf.fill([size, size, 3], 0.7)
+    plain = tf.fill([3, size, size], 0.7)
     np.testing.assert_allclose(color.blur(plain, draws, 0.5), plain, atol=1e-6)
-    np.testing.assert_array_equal(color.blur(image, tf.constant([0.6, 0.5]), 0.5), image)
+    np.testing.assert_array_equal(color.blur(plain, tf.constant([0.6, 0.5]), 0.5), plain)
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.66, 0.68, 1.4, 1.99])
+def test_blur_equals_the_whole_kernel_normalised_at_the_border(sigma):
+    size, radius = 224, 11
+    image = tf.random.stateless_uniform([size, size, 3], [0, 1])
+    distance = np.arange(size)[:, None] - np.arange(size)
+    kernel = np.where(np.abs(distance) <= radius, np.exp(-(distance**2) / (2 * sigma**2)), 0)
+    kernel /= kernel.sum(1, keepdims=True)
+    expected = np.tensordot(kernel, np.tensordot(kernel, image.numpy(), (1, 0)), (1, 1))
+    expected = np.swapaxes(expected, 0, 1)
+    received = color.blur(_planes(image), tf.constant([0.1, (sigma - 0.1) / 1.9]), 0.5)
+    np.testing.assert_allclose(_pixels(received), expected, atol=1e-5)
+
+
+def test_a_whole_view_equals_its_operations_one_after_the_other():
+    """Compiled as one program, and with TensorFlow's own operations."""
+    policy, image, seed = views.SimCLR(40), _picture(90, 70), tf.constant([5, 8])
+    columns = geometry.WINDOW_DRAWS + 1 + color.JITTER_DRAWS + 3
+    draws = tf.random.stateless_uniform([2, columns], seed).numpy()
+    first = geometry.WINDOW_DRAWS
+    windows = geometry.random_windows(90, 70, draws[:, :first], 0.08)
+    received = policy(image, seed)
+    for view in range(2):
+        part = geometry.resize(geometry.crop(tf.constant(image), windows[view]), 40)
+        part = part[:, ::-1] if draws[view, first] < 0.5 else part
+        jitter, (gray, *blur) = np.split(draws[view, first + 1 :], [color.JITTER_DRAWS])
+        planes = color.grayscale(color.jitter(_planes(part), jitter, 1.0, 0.8), gray, 0.2)
+        expected = _pixels(color.blur(planes, tf.constant(blur), 0.5))
+        np.testing.assert_allclose(received[view], expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (60, 100), (97, 41), (7, 9)])

@@ -1,8 +1,8 @@
 """Colour jitter, greyscale and blur, as SimCLR uses them (arXiv 2002.05709, appendix A).
 
 All work on float32 planes `[3, H, W]` in [0, 1], where a channel's pixels lie side by side: as one
-program of XLA's they take a quarter of the time of TensorFlow's operations, one after the other. All
-randomness arrives as numbers drawn elsewhere, uniform in [0, 1).
+program of XLA's they take a quarter of the time of TensorFlow's operations one after the other.
+All randomness arrives as numbers drawn elsewhere, uniform in [0, 1).
 """
 
 import functools

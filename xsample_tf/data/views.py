@@ -4,6 +4,7 @@ Randomness is stateless: view v's operation k uses number (v, k) of the seed's s
 seed gives the same views on any machine, and more views leave the first ones as they are.
 """
 
+import abc
 import functools
 
 import tensorflow as tf
@@ -12,7 +13,7 @@ from xsample_tf.data import autoaugment, color, geometry
 from xsample_tf.errors import InputError
 
 
-class _RandomViews:
+class _RandomViews(abc.ABC):
     """Random resized crop and flip, then what a policy does to the colours, for each of V views."""
 
     _color_draws: int
@@ -48,7 +49,8 @@ class _RandomViews:
         )
         sides = tf.shape(image)
         windows = geometry.random_windows(sides[0], sides[1], window_draws, self.min_scale)
-        return self._make(image, windows, flip_draws[:, 0] < 0.5, color_draws)
+        made = self._make(image, windows, flip_draws[:, 0] < 0.5, color_draws)
+        return tf.ensure_shape(made, [self.views, self.size, self.size, 3])
 
     def _make(
         self, image: tf.Tensor, windows: tf.Tensor, flips: tf.Tensor, draws: tf.Tensor
@@ -64,19 +66,22 @@ class _RandomViews:
             )
             for view in range(self.views)
         ]
-        return tf.ensure_shape(tf.stack(results), [self.views, self.size, self.size, 3])
+        return tf.stack(results)
 
     @functools.partial(tf.function, jit_compile=True, autograph=False)
     def _across(
         self, strips: tf.Tensor, width: tf.Tensor, flip: tf.Tensor, draws: tf.Tensor
     ) -> tf.Tensor:
-        planes = self._recolor(geometry.squeeze(strips, width, flip), draws)
-        return tf.transpose(planes, [2, 1, 0])
+        return self._finish(geometry.squeeze(strips, width, flip), draws)
 
-    def _recolor(self, planes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """Changes float32 `[3, size, size]` in [0, 1] by `_color_draws` numbers in [0, 1)."""
-        del draws
-        return planes
+    @abc.abstractmethod
+    def _finish(self, planes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        """What XLA compiles together with the last step of resizing.
+
+        Args:
+            planes: float32 `[3, size, size]` in [0, 1], columns before rows.
+            draws: float32 `[_color_draws]`, uniform in [0, 1).
+        """
 
 
 class SimCLR(_RandomViews):
@@ -115,12 +120,13 @@ class SimCLR(_RandomViews):
             raise InputError(f"strength: expected 0 to 2.5, received {strength}")
         self.blur, self.strength = blur, strength
 
-    def _recolor(self, planes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+    def _finish(self, planes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         jitter_draws, gray_draw, blur_draws = tf.split(draws, [color.JITTER_DRAWS, 1, 2])
         if self.strength:
             planes = color.jitter(planes, jitter_draws, self.strength, probability=0.8)
         planes = color.grayscale(planes, gray_draw[0], probability=0.2)
-        return color.blur(planes, blur_draws, probability=0.5) if self.blur else planes
+        planes = color.blur(planes, blur_draws, probability=0.5) if self.blur else planes
+        return tf.transpose(planes, [2, 1, 0])
 
 
 class AutoAugment(_RandomViews):
@@ -152,9 +158,14 @@ class AutoAugment(_RandomViews):
     def _make(
         self, image: tf.Tensor, windows: tf.Tensor, flips: tf.Tensor, draws: tf.Tensor
     ) -> tf.Tensor:
-        pixels = tf.cast(super()._make(image, windows, flips, draws) * 255 + 0.5, tf.uint8)
+        # Outside of XLA, which would fuse this with the resizing and take three times as long.
+        pixels = tf.transpose(super()._make(image, windows, flips, draws), [0, 3, 2, 1])
         augmented = [autoaugment.augment(pixels[view], draws[view]) for view in range(self.views)]
         return tf.cast(tf.stack(augmented), tf.float32) / 255
+
+    def _finish(self, planes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        del draws
+        return tf.cast(planes * 255 + 0.5, tf.uint8)
 
 
 class Evaluation:
