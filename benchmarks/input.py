@@ -36,7 +36,7 @@ from xsample_tf.data import examples, geometry, records, views
 
 SIZE, BATCH, IMAGES = 224, 256, 512
 A100 = 1050  # Pairs a second that it trains on.
-TURN = 3  # Batches of a turn, after two that are not timed: XLA compiles meanwhile.
+TURN = 6  # Batches of a turn, after four that are not timed: XLA compiles meanwhile.
 
 
 class Crops(views.AutoAugment):
@@ -70,7 +70,7 @@ def write_data(images: list[pathlib.Path], size: tuple[int, int], folder: pathli
 def rate(dataset: tf.data.Dataset) -> float:
     """Pairs a second of a turn."""
     batches = iter(dataset)
-    for _ in range(2):
+    for _ in range(4):
         next(batches)
     start = time.perf_counter()
     for _ in range(TURN):
@@ -156,6 +156,7 @@ class Albumentations:
         self.versions = self._answer()
 
     def __call__(self, folder: pathlib.Path, blur: bool) -> float:
+        """Pairs a second of a turn."""
         del folder
         self._process.stdin.write(f"{TURN * BATCH} {int(blur)}\n")
         self._process.stdin.flush()
@@ -175,7 +176,7 @@ class Albumentations:
 
 def stages(folder: pathlib.Path) -> list[tuple[str, float]]:
     """Milliseconds of one core for a pair, by what each stage adds."""
-    contents = [file.read_bytes() for file in sorted((folder / "jpegs").glob("*.jpg"))[:BATCH]]
+    contents = [file.read_bytes() for file in sorted((folder / "jpegs").glob("*.jpg"))[:128]]
     source = tf.data.Dataset.from_tensor_slices((contents, tf.range(len(contents))))
     source = source.map(lambda content, number: (content, tf.stack([number, 0])))
     decoded = source.map(lambda content, seed: (examples.decode_image(content), seed)).cache()
