@@ -4,21 +4,31 @@ Randomness is stateless: view v's operation k uses number (v, k) of the seed's s
 seed gives the same views on any machine, and more views leave the first ones as they are.
 """
 
-import abc
+import dataclasses
 import functools
+from collections.abc import Callable
 
 import tensorflow as tf
 
-from xsample_tf.data import autoaugment, color, geometry
+from xsample_tf.data import autoaugment, color, color_batch, geometry
 from xsample_tf.errors import InputError
 
 
-class _RandomViews(abc.ABC):
-    """Random resized crop and flip, then what a policy does to the colours, for each of V views."""
+class _RandomViews:
+    """Random resized crop and flip, then what a policy does to the colours, for each of V views.
 
-    _color_draws: int
+    Args:
+        size: Side of the views in pixels.
+        views: V.
+        min_scale: Smallest crop.
+        color_draws: K.
+        finish: What XLA compiles together with the last step of resizing: of planes float32
+            `[3, size, size]` in [0, 1], columns before rows, and draws float32 `[K]` in [0, 1).
+    """
 
-    def __init__(self, size: int, views: int, min_scale: float):
+    def __init__(
+        self, size: int, views: int, min_scale: float, color_draws: int, finish: "_Finish"
+    ):
         _check_size(size)
         if views < 2:
             raise InputError(f"views: expected at least 2 of each image, received {views}")
@@ -27,6 +37,7 @@ class _RandomViews(abc.ABC):
                 f"min_scale: expected a share of the image's area in (0, 1], received {min_scale}"
             )
         self.size, self.views, self.min_scale = size, views, min_scale
+        self._color_draws, self._second_pass = color_draws, _second_pass(finish)
 
     def __call__(self, image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Makes the views of one image.
@@ -49,8 +60,7 @@ class _RandomViews(abc.ABC):
         )
         sides = tf.shape(image)
         windows = geometry.random_windows(sides[0], sides[1], window_draws, self.min_scale)
-        made = self._make(image, windows, flip_draws[:, 0] < 0.5, color_draws)
-        return tf.ensure_shape(made, [self.views, self.size, self.size, 3])
+        return self._make(image, windows, flip_draws[:, 0] < 0.5, color_draws)
 
     def _make(
         self, image: tf.Tensor, windows: tf.Tensor, flips: tf.Tensor, draws: tf.Tensor
@@ -58,7 +68,7 @@ class _RandomViews(abc.ABC):
         """Returns the views of these windows int32 `[V, 4]`."""
 
         def across(view: int, strips: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-            return self._across(strips, width, flips[view], draws[view])
+            return self._second_pass(strips, width, flips[view], draws[view])
 
         results = [
             geometry.resize_in_parts(
@@ -68,20 +78,69 @@ class _RandomViews(abc.ABC):
         ]
         return tf.stack(results)
 
-    @functools.partial(tf.function, jit_compile=True, autograph=False)
-    def _across(
-        self, strips: tf.Tensor, width: tf.Tensor, flip: tf.Tensor, draws: tf.Tensor
-    ) -> tf.Tensor:
-        return self._finish(geometry.squeeze(strips, width, flip), draws)
 
-    @abc.abstractmethod
-    def _finish(self, planes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """What XLA compiles together with the last step of resizing.
+_Finish = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
-        Args:
-            planes: float32 `[3, size, size]` in [0, 1], columns before rows.
-            draws: float32 `[_color_draws]`, uniform in [0, 1).
-        """
+
+@functools.cache
+def _second_pass(finish: _Finish) -> Callable[..., tf.Tensor]:
+    """The last step of resizing and `finish`; the same for equal ones: compiling takes seconds."""
+
+    def across(strips: tf.Tensor, width: tf.Tensor, flip: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        return finish(geometry.squeeze(strips, width, flip), draws)
+
+    return tf.function(across, jit_compile=True, autograph=False)
+
+
+def _pixels(planes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+    """Whole numbers `[3, size, size]`, for what goes on outside of XLA."""
+    del draws
+    return tf.cast(planes * 255 + 0.5, tf.uint8)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Colors:
+    """SimCLR's colours, of one view on a host and of many on an accelerator."""
+
+    strength: float
+    blur: bool
+
+    draws = color.JITTER_DRAWS + 3
+
+    def __call__(self, planes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        """Views float32 `[size, size, 3]` of planes `[3, size, size]`, columns before rows."""
+        jitter_draws, gray_draw, blur_draws = tf.split(draws, [color.JITTER_DRAWS, 1, 2])
+        if self.strength:
+            planes = color.jitter(planes, jitter_draws, self.strength, probability=0.8)
+        planes = color.grayscale(planes, gray_draw[0], probability=0.2)
+        planes = color.blur(planes, blur_draws, probability=0.5) if self.blur else planes
+        return tf.transpose(planes, [2, 1, 0])
+
+    def of_batch(self, crops: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        """See `SimCLR.finish`."""
+        images = tf.reshape(crops, [-1, *crops.shape[2:]])
+        numbers = tf.reshape(draws, [-1, self.draws])
+        jitter_draws, gray_draws, blur_draws = tf.split(numbers, [color.JITTER_DRAWS, 1, 2], axis=1)
+        planes = tf.transpose(tf.cast(images, tf.float32) / 255, [0, 3, 1, 2])
+        if self.strength:
+            planes = color_batch.jitter(planes, jitter_draws, self.strength, probability=0.8)
+        planes = color_batch.grayscale(planes, gray_draws, probability=0.2)
+        planes = color_batch.blur(planes, blur_draws, probability=0.5) if self.blur else planes
+        return tf.reshape(tf.transpose(planes, [0, 2, 3, 1]), tf.shape(crops))
+
+
+@functools.cache
+def _of_batch(colors: _Colors) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    return tf.function(colors.of_batch, jit_compile=True, autograph=False)
+
+
+class _Crops(_RandomViews):
+    """The crops of `SimCLR` without its colours, and the numbers of which these are made."""
+
+    def _make(
+        self, image: tf.Tensor, windows: tf.Tensor, flips: tf.Tensor, draws: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.transpose(super()._make(image, windows, flips, draws), [0, 3, 2, 1]), draws
 
 
 class SimCLR(_RandomViews):
@@ -97,6 +156,11 @@ class SimCLR(_RandomViews):
         strength: Of the colour jitter, 0 to 2.5.
         min_scale: Smallest crop, as a share of the image's area.
 
+    Attributes:
+        crops: The first half of the policy, a callable of image and seed as the policy is, for a
+            host that leaves colours to an accelerator: crops uint8 `[V, size, size, 3]` and draws
+            float32 `[V, K]`. `finish` is the second half.
+
     Raises:
         InputError: an argument out of range.
 
@@ -104,8 +168,6 @@ class SimCLR(_RandomViews):
         >>> two = SimCLR(224)
         >>> dataset = dataset.map(lambda image, seed: two(image, seed))  # [2, 224, 224, 3]
     """
-
-    _color_draws = color.JITTER_DRAWS + 3
 
     def __init__(
         self,
@@ -115,18 +177,29 @@ class SimCLR(_RandomViews):
         strength: float = 1.0,
         min_scale: float = 0.08,
     ):
-        super().__init__(size, views, min_scale)
         if not 0 <= strength <= 2.5:
             raise InputError(f"strength: expected 0 to 2.5, received {strength}")
         self.blur, self.strength = blur, strength
+        self._colors = _Colors(float(strength), bool(blur))
+        super().__init__(size, views, min_scale, _Colors.draws, self._colors)
+        self.crops = _Crops(size, views, min_scale, _Colors.draws, _pixels)
 
-    def _finish(self, planes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        jitter_draws, gray_draw, blur_draws = tf.split(draws, [color.JITTER_DRAWS, 1, 2])
-        if self.strength:
-            planes = color.jitter(planes, jitter_draws, self.strength, probability=0.8)
-        planes = color.grayscale(planes, gray_draw[0], probability=0.2)
-        planes = color.blur(planes, blur_draws, probability=0.5) if self.blur else planes
-        return tf.transpose(planes, [2, 1, 0])
+    def finish(self, crops: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        """Changes the colours of a batch of crops, on the device where it is called.
+
+        Args:
+            crops: uint8 `[B, V, size, size, 3]`.
+            draws: float32 `[B, V, K]`.
+
+        Returns:
+            float32 `[B, V, size, size, 3]` in [0, 1]: the views, but that crops are rounded.
+
+        Example:
+            >>> policy = SimCLR(224)
+            >>> stream = data.load("data/photos", "train", 256, views=policy.crops)
+            >>> model = XSampleModel(encoder, projector, finish_views=policy.finish)
+        """
+        return _of_batch(self._colors)(crops, draws)
 
 
 class AutoAugment(_RandomViews):
@@ -148,10 +221,8 @@ class AutoAugment(_RandomViews):
         TensorShape([4, 224, 224, 3])
     """
 
-    _color_draws = autoaugment.DRAWS
-
     def __init__(self, size: int, views: int = 2, min_scale: float = 0.08):
-        super().__init__(size, views, min_scale)
+        super().__init__(size, views, min_scale, autoaugment.DRAWS, _pixels)
         if size < 3:
             raise InputError(f"size: expected at least 3 pixels for AutoAugment, received {size}")
 
@@ -161,11 +232,8 @@ class AutoAugment(_RandomViews):
         # Outside of XLA, which would fuse this with the resizing and take three times as long.
         pixels = tf.transpose(super()._make(image, windows, flips, draws), [0, 3, 2, 1])
         augmented = [autoaugment.augment(pixels[view], draws[view]) for view in range(self.views)]
-        return tf.cast(tf.stack(augmented), tf.float32) / 255
-
-    def _finish(self, planes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        del draws
-        return tf.cast(planes * 255 + 0.5, tf.uint8)
+        made = tf.cast(tf.stack(augmented), tf.float32) / 255
+        return tf.ensure_shape(made, [self.views, self.size, self.size, 3])
 
 
 class Evaluation:

@@ -49,6 +49,8 @@ class XSampleModel(ReplicatedModel):
         microbatch_size: Images of one replica that pass the encoder at a time; None: all. The loss
             is that of the whole batch, at the memory of a microbatch and the cost of a second
             forward pass. Batch norm then has the statistics of the microbatch.
+        finish_views: Makes views on the device of the parts that the dataset has in their place, a
+            tuple: `views.SimCLR(...).finish`, for a stream of its `crops`.
 
     Raises:
         InputError: An encoder that is not built, or a projector of another input size.
@@ -64,6 +66,7 @@ class XSampleModel(ReplicatedModel):
         encoder: keras.Layer,
         projector: keras.Layer | None = None,
         microbatch_size: int | None = None,
+        finish_views: Callable[..., tf.Tensor] | None = None,
         name: str = "x_sample_model",
         **arguments: Any,
     ):
@@ -83,6 +86,7 @@ class XSampleModel(ReplicatedModel):
         self.encoder = encoder
         self.projector = projector
         self.microbatch_size = microbatch_size
+        self.finish_views = finish_views
         self._check_sizes()
         kinds = {"loss": _Mean, "skipped": _Count}
         self._means = {name: kinds.get(name, keras.metrics.Mean)(name) for name in METRICS}
@@ -115,8 +119,10 @@ class XSampleModel(ReplicatedModel):
             )
         return self.encoder(images, training=training)
 
-    def embed_views(self, views: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def embed_views(self, views: passes.Views, training: bool = False) -> tf.Tensor:
         """Returns the projections `[B, V, P]` of views `[B, V, H, W, 3]`, at least in float32."""
+        if self.finish_views is not None:
+            views = self.finish_views(*views)
         if views.shape.rank != 5:
             raise InputError(
                 f"expected views [B, V, H, W, 3], received {views.shape}; data.load and "
@@ -167,25 +173,26 @@ class XSampleModel(ReplicatedModel):
         return self.get_metrics_result()
 
     def _pass(
-        self, views: tf.Tensor, training: bool
+        self, views: passes.Views, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor, passes.Backward]:
         """Embeddings, penalty, and what takes the gradient: see `passes`."""
-        views = tf.convert_to_tensor(views)
+        if self.finish_views is None:
+            views = tf.convert_to_tensor(views)
         weights, frozen, states = (
             [tf.convert_to_tensor(variable) for variable in role] for role in self._roles()
         )
         function = self._compiled_encode if self.encoder_is_compiled else self._encode
 
-        def encode(weights: list, states: list, views: tf.Tensor) -> tuple:
+        def encode(weights: list, states: list, views: passes.Views) -> tuple:
             return function(weights, frozen, states, views, training)
 
         size = self.microbatch_size
-        if size is None or size == views.shape[0]:
+        if size is None or size == tf.nest.flatten(views)[0].shape[0]:
             return passes.whole(encode, weights, states, views)
         return passes.by_microbatches(encode, weights, states, views, size, self._collective)
 
     def _encode(
-        self, weights: list, frozen: list, states: list, views: tf.Tensor, training: bool
+        self, weights: list, frozen: list, states: list, views: passes.Views, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """`embed_views` as a function of all values that it reads."""
         roles = self._roles()

@@ -13,16 +13,18 @@ import tensorflow as tf
 from xsample_tf.errors import InputError
 
 Tensors = list[tf.Tensor]
-# Of weights, states and views `[b, V, H, W, 3]`: embeddings `[b, V, P]`, the scalar penalty of
+# What views are: `[b, V, H, W, 3]`, or what becomes them on the device, each part `[b, V, ...]`.
+Views = tf.Tensor | tuple[tf.Tensor, ...]
+# Of weights, states and views: embeddings `[b, V, P]`, the scalar penalty of
 # regularisers, and the states afterwards.
-Encode = Callable[[Tensors, Tensors, tf.Tensor], tuple[tf.Tensor, tf.Tensor, Tensors]]
+Encode = Callable[[Tensors, Tensors, Views], tuple[tf.Tensor, tf.Tensor, Tensors]]
 # Of the loss's gradients by embeddings and penalty: its gradients by weights, and the states
 # afterwards.
 Backward = Callable[[tf.Tensor, tf.Tensor], tuple[list[tf.Tensor | None], Tensors]]
 
 
 def whole(
-    encode: Encode, weights: Tensors, states: Tensors, views: tf.Tensor
+    encode: Encode, weights: Tensors, states: Tensors, views: Views
 ) -> tuple[tf.Tensor, tf.Tensor, Backward]:
     """All images in one pass, whose activations are kept until the gradient is taken.
 
@@ -44,7 +46,7 @@ def by_microbatches(
     encode: Encode,
     weights: Tensors,
     states: Tensors,
-    views: tf.Tensor,
+    views: Views,
     size: int,
     unrolled: bool = False,
 ) -> tuple[tf.Tensor, tf.Tensor, Backward]:
@@ -69,18 +71,21 @@ def by_microbatches(
     Raises:
         InputError: A size that does not divide the batch.
     """
-    batch = views.shape[0]
+    batch = tf.nest.flatten(views)[0].shape[0]
     if batch is None or batch % size:
         raise InputError(
             f"microbatch_size: expected a divisor of the {batch or 'unknown number of'} images of "
             f"a replica, received {size}"
         )
     count = batch // size
-    views = tf.reshape(views, [count, size, *views.shape[1:]])
+    views = tf.nest.map_structure(lambda x: tf.reshape(x, [count, size, *x.shape[1:]]), views)
+
+    def microbatch(index: tf.Tensor) -> Views:
+        return tf.nest.map_structure(lambda x: x[index], views)
 
     def embed(index: tf.Tensor, loop: Any) -> Any:
         states, penalty, embeddings = loop
-        found, more, states = encode(weights, states, views[index])
+        found, more, states = encode(weights, states, microbatch(index))
         found = embeddings.write(index, tf.cast(found, dtype))
         return states, penalty + tf.cast(more, dtype) / count, found
 
@@ -97,7 +102,7 @@ def by_microbatches(
             states, sums = loop
             with tf.GradientTape() as tape:
                 tape.watch(weights)
-                found, more, states = encode(weights, states, views[index])
+                found, more, states = encode(weights, states, microbatch(index))
             upstream = [
                 tf.cast(by_embeddings[index], found.dtype),
                 tf.cast(by_penalty, more.dtype) / count,

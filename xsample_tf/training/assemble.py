@@ -29,6 +29,13 @@ def make_views(options: Options) -> views.SimCLR | views.AutoAugment:
     return views.AutoAugment(options.image_size, views=options.views, min_scale=options.min_crop)
 
 
+def color_on_accelerator(options: Options) -> bool:
+    """Whether the step changes the views' colours, and not the stream."""
+    if options.color_on == "auto":
+        return options.augmentation == "simclr" and accelerated()
+    return options.color_on == "accelerator"
+
+
 def caption_vectors(options: Options) -> str | text.TextEncoder | None:
     """Where captions' vectors come from: stored ones, or the encoder that makes them on the way."""
     if options.encode_captions:
@@ -45,11 +52,12 @@ def make_stream(
     options: Options, first_step: int = 0, share: tuple[int, int] = (0, 1)
 ) -> tf.data.Dataset:
     """The training batches from a step on, or this share of their rows."""
+    policy = make_views(options)
     return data.load(
         options.data_dir,
         "train",
         options.batch_size,
-        views=make_views(options),
+        views=policy.crops if color_on_accelerator(options) else policy,
         seed=options.seed,
         start_step=first_step,
         embedding=caption_vectors(options)
@@ -111,7 +119,8 @@ def make_model(options: Options) -> models.XSampleModel:
         options.projector_layers,
         synchronized,
     )
-    return models.XSampleModel(encoder, projector, options.microbatch_size or None)
+    finish = make_views(options).finish if color_on_accelerator(options) else None
+    return models.XSampleModel(encoder, projector, options.microbatch_size or None, finish)
 
 
 def make_optimizer(

@@ -15,6 +15,7 @@ CHOICES = {
     "graph": GRAPHS,
     "augmentation": AUGMENTATIONS,
     "captions": ("draw", "mean"),
+    "color_on": ("auto", "host", "accelerator"),
     "backbone": tuple(BACKBONES),
     "optimizer": tuple(OPTIMIZERS),
     "learning_rate_scaling": ("none", "linear", "sqrt"),
@@ -70,6 +71,12 @@ class Options:
     min_crop: float = _option(0.08, "Smallest area of a random crop, as a share of the image.")
     color_strength: float = _option(1.0, "Strength of the SimCLR policy's colour jitter.")
     blur: bool = _option(True, "Gaussian blur in the SimCLR policy.")
+    color_on: str = _option(
+        "auto",
+        "Where the SimCLR policy's colours and blur are computed: host, or accelerator, as part of "
+        "the step; auto is accelerator where there is one.",
+        False,
+    )
     # Objective.
     graph: str = _option("cosine", "How images relate: cosine, class, label or instance.")
     center: bool = _option(False, "Subtract the mean caption vector first.")
@@ -185,6 +192,11 @@ class Options:
                 raise InputError(
                     f"{name}: expected a share, 0 to 1, received {getattr(self, name)}"
                 )
+        if self.color_on == "accelerator" and self.augmentation != "simclr":
+            raise InputError(
+                f"color_on: expected host or auto with {self.augmentation}, whose operations on "
+                "colours are for the host, received accelerator"
+            )
         if self.batch_size < 2:
             raise InputError("batch_size: expected at least 2 images, received 1")
         if self.views < 2:
