@@ -39,13 +39,6 @@ A100 = 1050  # Pairs a second that it trains on.
 TURN = 6  # Batches of a turn, after four that are not timed: XLA compiles meanwhile.
 
 
-class Crops(views.AutoAugment):
-    """What is left to the host where the accelerator does the colour operations: uint8 crops."""
-
-    def _make(self, *arguments: tf.Tensor) -> tf.Tensor:
-        return tf.transpose(super(views.AutoAugment, self)._make(*arguments), [0, 3, 2, 1])
-
-
 def write_data(images: list[pathlib.Path], size: tuple[int, int], folder: pathlib.Path) -> None:
     """JPEGs of that size, each other ones, quality 90, and a data directory of them."""
     jpegs = folder / "jpegs"
@@ -206,7 +199,7 @@ def stages(folder: pathlib.Path) -> list[tuple[str, float]]:
             seconds(source.map(lambda content, seed: examples.decode_image(content)[0, 0])),
         ),
         ("draw windows, crop", seconds(decoded.map(crop))),
-        ("resize, flip", seconds(decoded.map(Crops(SIZE)))),
+        ("resize, flip", seconds(decoded.map(views.SimCLR(SIZE).crops))),
         ("grey, as float32", seconds(decoded.map(views.SimCLR(SIZE, blur=False, strength=0.0)))),
         ("jitter", seconds(decoded.map(views.SimCLR(SIZE, blur=False)))),
         ("blur", seconds(decoded.map(views.SimCLR(SIZE)))),
@@ -267,7 +260,7 @@ def report(size: str, folder: pathlib.Path, peer_python: str | None, rounds: int
         peer.close()
     cores = os.cpu_count()
     whole = statistics.median(measured["xsample_tf", True]) / cores
-    crops = data.load(str(folder / "data"), "train", BATCH, Crops(SIZE))
+    crops = data.load(str(folder / "data"), "train", BATCH, views.SimCLR(SIZE).crops)
     crops = statistics.median(rate(crops) for _ in range(rounds)) / cores
     print("\n| stage | core-ms a pair | share |\n|---|---:|---:|")
     rest, total = 1000 / whole, 1000 / whole
