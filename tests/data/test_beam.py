@@ -10,7 +10,7 @@ import tensorflow as tf
 import web_archives
 
 from xsample_tf import data
-from xsample_tf.data import arranging, beam, blocks, records, sources
+from xsample_tf.data import arranging, beam, blocks, images, pieces, records, sources
 from xsample_tf.errors import InputError
 
 OPTIONS = data.SourceOptions(validation_fraction=0.2, seed=3)
@@ -58,6 +58,10 @@ def _bytes(directory) -> dict[str, bytes]:
 def _keys(dataset: records.Dataset, split: str = "train") -> list[str]:
     paths = [f"{dataset.directory}/{shard.path}" for shard in dataset.splits[split]]
     return [records.parse(row)["key"].numpy().decode() for row in tf.data.TFRecordDataset(paths)]
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +176,55 @@ def test_parts_that_changed_between_the_passes_are_named(tars, tmp_path, monkeyp
     monkeypatch.setattr(arranging, "check_space", breaks)
     with pytest.raises(InputError, match=r"parts/all/00001.tfrecord is gone or changed"):
         _prepare(tars, tmp_path / "out")
+
+
+def test_a_part_of_the_same_length_with_other_bytes_is_named(tars, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(arranging, "check_space", _interrupt)
+        _prepare(tars, tmp_path / "out")
+    part = tmp_path / "out" / "parts" / "all" / "00001.tfrecord"
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    part.write_bytes(content)
+    with pytest.raises(InputError, match=r"parts/all/00001.tfrecord is gone or changed"):
+        _prepare(tars, tmp_path / "out")
+
+
+def test_images_that_turn_up_between_the_passes_lose_no_other(tmp_path, monkeypatch):
+    folder = web_archives.write_img2dataset(tmp_path / "cc", "files", shards=4)
+    read, arrange = pieces.Piece.read, arranging.ShardArranger.__call__
+
+    def unreadable(piece):
+        if "/00001/" in piece.file and piece.file.endswith(".jpg"):
+            raise images.ImageError("unreadable_file")
+        return read(piece)
+
+    def prepare():
+        options = data.SourceOptions(validation_fraction=0)
+        return data.prepare(
+            f"img2dataset:{folder}",
+            tmp_path / "out",
+            options=options,
+            records_per_shard=3,
+            threads=1,
+            log=lambda line: None,
+        )
+
+    written = []
+
+    def killed(arranger, path):
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(path)
+        return arrange(arranger, path)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(pieces.Piece, "read", unreadable)
+        patch.setattr(arranging.ShardArranger, "__call__", killed)
+        prepare()
+    assert len(written) == 2  # In an order of the 9 images that could be read.
+    keys = _keys(prepare())
+    assert len(keys) == len(set(keys)) == 12
 
 
 def test_too_little_room_is_said_before_the_second_pass(tars, tmp_path, monkeypatch):

@@ -5,9 +5,11 @@ that came before are left out. Records are copied as they stand, checksums and a
 """
 
 import dataclasses
+import hashlib
 import os
 import pathlib
 import shutil
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +20,7 @@ from xsample_tf.data.blocks import PARTS, Block, rows_path
 from xsample_tf.data.writing import finish
 from xsample_tf.errors import InputError
 
-_ROW = np.dtype([("part", "<u4"), ("offset", "<u8"), ("size", "<u4")])
+_ROW = np.dtype([("part", "<u4"), ("offset", "<u8"), ("size", "<u4"), ("crc", "<u4")])
 _SPLITS = ("train", "val")
 
 
@@ -30,11 +32,13 @@ class Arrangement:
         counts: Records by split.
         duplicates: Records that are left out, since their image came before.
         example: Key of one of them.
+        identity: A hash of it, which differs where a shard would.
     """
 
     counts: dict[str, int]
     duplicates: int
     example: str
+    identity: str
 
 
 def arrange(
@@ -58,7 +62,7 @@ def arrange(
     kept = np.arange(len(table))
     if deduplicate and len(table):
         kept = np.sort(np.unique(table["digest"], return_index=True)[1])  # The first of each.
-    counts = {}
+    counts, digest = {}, hashlib.sha256(repr(parts).encode())
     for number, split in enumerate(_SPLITS):
         chosen = kept[table["val"][kept] == (split == "val")] if len(table) else kept
         if not len(chosen):
@@ -67,16 +71,18 @@ def arrange(
             chosen = chosen[np.random.default_rng([seed, number]).permutation(len(chosen))]
         order = np.empty(len(chosen), _ROW)
         order["part"] = part[chosen]
-        order["offset"], order["size"] = table["offset"][chosen], table["size"][chosen]
+        for name in ("offset", "size", "crc"):
+            order[name] = table[name][chosen]
+        digest.update(split.encode() + order.tobytes())
         np.save(_order_path(output, split), order)
         counts[split] = len(chosen)
     left_out = np.setdiff1d(np.arange(len(table)), kept, assume_unique=True)
     example = ""
     if len(left_out):
         row = table[left_out[0]]
-        frame = _frame(output / parts[part[left_out[0]]], int(row["offset"]), int(row["size"]))
+        frame = _frame(output / parts[part[left_out[0]]], row)
         example = records.parse(tf.constant(frame[12:-4]))["key"].numpy().decode()
-    return Arrangement(counts, len(left_out), example)
+    return Arrangement(counts, len(left_out), example, digest.hexdigest()[:16])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,11 +93,13 @@ class ShardArranger:
         output: The data directory.
         parts: Paths of the parts, in order.
         size: Records in a shard, all but the last.
+        identity: Of the arrangement; entries of another one do not count.
     """
 
     output: pathlib.Path
     parts: tuple[str, ...]
     size: int
+    identity: str
 
     def __call__(self, path: str) -> dict:
         """Writes the shard of this path, and returns what the journal says of it.
@@ -105,14 +113,20 @@ class ShardArranger:
         frames: list[bytes] = [b""] * len(order)
         for place in np.lexsort([order["offset"], order["part"]]):  # Each part from front to back.
             row = order[place]
-            part = self.output / self.parts[row["part"]]
-            frames[place] = _frame(part, int(row["offset"]), int(row["size"]))
+            frames[place] = _frame(self.output / self.parts[row["part"]], row)
         place = self.output / path
         place.parent.mkdir(parents=True, exist_ok=True)
         aside = place.with_suffix(".tmp")
         with open(aside, "wb") as file:
             file.writelines(frames)
-        return {"shard": dataclasses.asdict(finish(self.output, path, aside, len(order)))}
+        shard = finish(self.output, path, aside, len(order))
+        return {"arrangement": self.identity, "shard": dataclasses.asdict(shard)}
+
+    def is_done(self, path: str, entry: dict | None) -> bool:
+        """Whether the shard of this path is there, of this arrangement, by its entry if any."""
+        return bool(
+            entry and entry.get("arrangement") == self.identity and (self.output / path).is_file()
+        )
 
 
 def shard_paths(counts: dict[str, int], size: int) -> list[str]:
@@ -139,13 +153,14 @@ def _order_path(output: pathlib.Path, split: str) -> pathlib.Path:
     return output / PARTS / f"order-{split}.npy"
 
 
-def _frame(part: pathlib.Path, offset: int, size: int) -> bytes:
+def _frame(part: pathlib.Path, row: np.void) -> bytes:
     """Returns a record with its length and checksums, as it stands in a TFRecord file."""
+    size = int(row["size"])
     try:
         with open(part, "rb") as file:
-            frame = os.pread(file.fileno(), size, offset)
+            frame = os.pread(file.fileno(), size, int(row["offset"]))
     except FileNotFoundError:
         frame = b""
-    if len(frame) != size or int.from_bytes(frame[:8], "little") != size - 16:
+    if len(frame) != size or zlib.crc32(frame[12:-4]) != row["crc"]:
         raise InputError(f"output: {part} is gone or changed; start over with --overwrite")
     return frame

@@ -6,6 +6,7 @@ A block is written by a pure function of what it is, in this process or on anoth
 import collections
 import dataclasses
 import pathlib
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,8 +18,11 @@ from xsample_tf.data.writing import ShardWriter
 
 VAL_PARTS = "val-parts"  # The few records that a hash gives to "val", to be merged.
 PARTS = "parts"  # Records in the source's order, to be arranged.
-# Of each record of a part: where its frame stands, the image's hash, and whether it is for "val".
-ROW = np.dtype([("offset", "<u8"), ("size", "<u4"), ("digest", "V16"), ("val", "?")])
+# Of each record of a part: where its frame stands, the record's checksum, the image's hash, and
+# whether it is for "val".
+ROW = np.dtype(
+    [("offset", "<u8"), ("size", "<u4"), ("crc", "<u4"), ("digest", "V16"), ("val", "?")]
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +103,8 @@ class BlockWriter:
                 split = made.split if block.split == "all" else block.split
                 writer = self._writer(writers, block, split)
                 offset, size = writer.write(made.record)
-                rows.append((offset, size, made.digest[:16], split == "val"))
+                crc = zlib.crc32(made.record)
+                rows.append((offset, size, crc, made.digest[:16], split == "val"))
         shards = {split: dataclasses.asdict(writer.close()) for split, writer in writers.items()}
         if self.arranged:
             for shard in shards.values():

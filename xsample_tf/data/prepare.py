@@ -138,7 +138,7 @@ def _write(
         tally.arrange(kept.counts, kept.duplicates, kept.example)
     tally.check(max_rejected_fraction, spec)
     if writer.arranged:
-        splits = _arrange(entries, kept.counts, size, run)
+        splits = _arrange(entries, kept, size, run)
     else:
         splits = _collect(output, entries)
     records.write_dataset(_describe(output, spec, source, splits, entries, tally))
@@ -232,17 +232,20 @@ def _is_done(output: pathlib.Path, entry: dict | None) -> bool:
 
 
 def _arrange(
-    entries: Sequence[tuple[Block, dict]], counts: dict[str, int], size: int, run: _Runner
+    entries: Sequence[tuple[Block, dict]],
+    kept: arranging.Arrangement,
+    size: int,
+    run: _Runner,
 ) -> dict[str, list[records.Shard]]:
     """Writes the shards from the parts that the blocks became."""
     parts = [records.Shard(**s) for _, entry in entries for s in entry["shards"].values()]
-    paths = arranging.shard_paths(counts, size)
-    left = [p for p in paths if not (p in run.journal.entries and (run.output / p).is_file())]
+    paths = arranging.shard_paths(kept.counts, size)
+    arranger = arranging.ShardArranger(
+        run.output.absolute(), tuple(part.path for part in parts), size, kept.identity
+    )
+    left = [p for p in paths if not arranger.is_done(p, run.journal.entries.get(p))]
     written = [run.journal.entries[p]["shard"]["bytes"] for p in paths if p not in left]
     arranging.check_space(run.output, sum(part.bytes for part in parts) - sum(written))
-    arranger = arranging.ShardArranger(
-        run.output.absolute(), tuple(part.path for part in parts), size
-    )
     run([(path, path) for path in left], arranger)
     splits = collections.defaultdict(list)
     for path in paths:
