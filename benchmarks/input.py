@@ -199,8 +199,11 @@ def stages(folder: pathlib.Path) -> list[tuple[str, float]]:
             seconds(source.map(lambda content, seed: examples.decode_image(content)[0, 0])),
         ),
         ("draw windows, crop", seconds(decoded.map(crop))),
-        ("resize, flip", seconds(decoded.map(views.SimCLR(SIZE).crops))),
-        ("grey, as float32", seconds(decoded.map(views.SimCLR(SIZE, blur=False, strength=0.0)))),
+        ("resize, flip, as uint8", seconds(decoded.map(views.SimCLR(SIZE).crops))),
+        (
+            "grey, as float32, instead of uint8",
+            seconds(decoded.map(views.SimCLR(SIZE, blur=False, strength=0.0))),
+        ),
         ("jitter", seconds(decoded.map(views.SimCLR(SIZE, blur=False)))),
         ("blur", seconds(decoded.map(views.SimCLR(SIZE)))),
     ]

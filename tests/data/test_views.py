@@ -137,16 +137,11 @@ def test_windows_lie_within_any_image(height, width, seed):
         assert np.all(windows[:, :2] + windows[:, 2:] <= [height, width])
 
 
-class _Plain(views.SimCLR):
-    """A policy without any colour operation."""
-
-    def _finish(self, planes, draws):
-        return tf.transpose(planes, [2, 1, 0])
-
-
 def _plain_view(image, window, flip, size):
+    """A view without any colour operation."""
+    policy = views._RandomViews(size, 2, 0.08, 1, views._plain)
     same = tf.constant([window] * 2), tf.constant([flip] * 2)
-    return _Plain(size)._make(tf.constant(image), *same, tf.zeros([2, 12]))[1]
+    return policy._make(tf.constant(image), *same, tf.zeros([2, 1]))[1]
 
 
 def test_a_view_is_its_window_as_pillow_resamples_it():

@@ -92,10 +92,15 @@ def _second_pass(finish: _Finish) -> Callable[..., tf.Tensor]:
     return tf.function(across, jit_compile=True, autograph=False)
 
 
-def _pixels(planes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-    """Whole numbers `[3, size, size]`, for what goes on outside of XLA."""
+def _plain(planes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+    """Views without any change of colours."""
     del draws
-    return tf.cast(planes * 255 + 0.5, tf.uint8)
+    return tf.transpose(planes, [2, 1, 0])
+
+
+def _pixels(views: tf.Tensor) -> tf.Tensor:
+    """Whole numbers; outside of XLA, which would round in the midst of resizing, pixel by pixel."""
+    return tf.cast(views * 255 + 0.5, tf.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +145,7 @@ class _Crops(_RandomViews):
     def _make(
         self, image: tf.Tensor, windows: tf.Tensor, flips: tf.Tensor, draws: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.transpose(super()._make(image, windows, flips, draws), [0, 3, 2, 1]), draws
+        return _pixels(super()._make(image, windows, flips, draws)), draws
 
 
 class SimCLR(_RandomViews):
@@ -182,7 +187,7 @@ class SimCLR(_RandomViews):
         self.blur, self.strength = blur, strength
         self._colors = _Colors(float(strength), bool(blur))
         super().__init__(size, views, min_scale, _Colors.draws, self._colors)
-        self.crops = _Crops(size, views, min_scale, _Colors.draws, _pixels)
+        self.crops = _Crops(size, views, min_scale, _Colors.draws, _plain)
 
     def finish(self, crops: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         """Changes the colours of a batch of crops, on the device where it is called.
@@ -222,15 +227,14 @@ class AutoAugment(_RandomViews):
     """
 
     def __init__(self, size: int, views: int = 2, min_scale: float = 0.08):
-        super().__init__(size, views, min_scale, autoaugment.DRAWS, _pixels)
+        super().__init__(size, views, min_scale, autoaugment.DRAWS, _plain)
         if size < 3:
             raise InputError(f"size: expected at least 3 pixels for AutoAugment, received {size}")
 
     def _make(
         self, image: tf.Tensor, windows: tf.Tensor, flips: tf.Tensor, draws: tf.Tensor
     ) -> tf.Tensor:
-        # Outside of XLA, which would fuse this with the resizing and take three times as long.
-        pixels = tf.transpose(super()._make(image, windows, flips, draws), [0, 3, 2, 1])
+        pixels = _pixels(super()._make(image, windows, flips, draws))
         augmented = [autoaugment.augment(pixels[view], draws[view]) for view in range(self.views)]
         made = tf.cast(tf.stack(augmented), tf.float32) / 255
         return tf.ensure_shape(made, [self.views, self.size, self.size, 3])
