@@ -22,9 +22,10 @@ def main() -> None:
     if not _OUTPUT.value:
         raise InputError("--output: expected a directory to write to, received none")
     encoder, options = training.load_encoder(_RUN_DIR.value, _CHECKPOINT.value)
-    card = {"run": _RUN_DIR.value, "checkpoint": _CHECKPOINT.value, "settings": options}
-    export(encoder, _OUTPUT.value, options["image_size"], card)
-    print(f"exported to {_OUTPUT.value}")
+    card = {"run": _RUN_DIR.value}
+    card |= {name: options.pop(name) for name in ("checkpoint", "step")}
+    export(encoder, _OUTPUT.value, options["image_size"], card | {"settings": options})
+    print(f"exported {card['checkpoint']}, step {card['step']}, to {_OUTPUT.value}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import sys
 
 import command_line
 import run_flags
+import tensorflow as tf
 from absl import flags
 
 from xsample_tf.errors import InputError
@@ -25,6 +26,7 @@ def main() -> None:
     output = pathlib.Path(_OUTPUT.value)
     if output.is_dir() or not output.parent.is_dir():
         raise InputError(f"output: expected a file in a folder that is there, received {output}")
+    tf.get_logger().setLevel("ERROR")  # It warns of the checks' many functions.
     report = preflight.inspect(run_flags.read())
     try:
         output.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -236,7 +236,7 @@ def side_information(options: Options, graph: graphs.SimilarityGraph, images: in
 def describe_compilation(model: models.XSampleModel, why: str) -> str:
     """What of the model's step XLA compiles, and why."""
     if not model.jit_compile:
-        return f"XLA: the tiled loss only; {why}"
+        return f"XLA: off, but for the tiled loss; {why}"
     if model.distribute_strategy.num_replicas_in_sync == 1:
         return f"XLA: the whole step; {why}"
     if model.encoder_is_compiled:

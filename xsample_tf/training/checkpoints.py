@@ -156,8 +156,11 @@ def restore_weights(
     model: models.XSampleModel,
     name: str | None,
     log: Callable[[str], None],
-) -> None:
+) -> tuple[str, int]:
     """Restores the weights alone, of the newest readable checkpoint or the one called `name`.
+
+    Returns:
+        The checkpoint's name and its step.
 
     Raises:
         InputError: None there, or none that can be read or that fits the model.
@@ -170,10 +173,11 @@ def restore_weights(
             else f"checkpoint: none in {directory} yet; its training has not come to the first one"
         )
     if name is None:
-        _, path = next(_readable(directory, log))
+        step, path = next(_readable(directory, log))
     else:
         path = directory / name
-        if reason := _inspect(path)[1]:
+        step, reason = _inspect(path)
+        if reason:
             raise InputError(f"checkpoint: cannot read {path}: {reason}; choose another one")
     state = tf.train.Checkpoint(model=_values(model.variables))
     try:
@@ -183,6 +187,7 @@ def restore_weights(
         raise InputError(
             f"checkpoint: {path} is of another architecture ({_first_line(error)})"
         ) from None
+    return path.name, int(step)
 
 
 def _readable(

@@ -43,8 +43,8 @@ def writing(path: pathlib.Path, left: str = "") -> Iterator[None]:
         if reason is None:
             raise
         raise InputError(
-            f"run_dir: cannot write {path}: {reason}; mend that, and the same command "
-            f"continues{left}"
+            f"run_dir: cannot write {path}: {reason}; once that is mended, the same command goes "
+            f"on{left}"
         ) from None
 
 

@@ -174,6 +174,7 @@ def _fit(
     if first:
         log(f"continuing at step {first} from {checkpoints.newest}")
     if first >= total_steps:
+        log("all steps are done; evaluating and exporting")
         return first
     logs = Logs(directory.path, first, workers.chief)
 

@@ -85,7 +85,8 @@ def load_encoder(
         log: Gets a line for each checkpoint that is skipped.
 
     Returns:
-        The encoder, images `[B, H, W, 3]` in [0, 1] to `[B, D]`, and the settings by name.
+        The encoder, images `[B, H, W, 3]` in [0, 1] to `[B, D]`, and the settings by name, with
+        "checkpoint" and "step", what it is of.
 
     Raises:
         InputError: No run or no checkpoint there, or one that cannot be read.
@@ -101,8 +102,8 @@ def load_encoder(
     model = assemble.make_model(
         Options(**{name: value for name, value in settings.items() if name in known})
     )
-    restore_weights(path / "checkpoints", model, checkpoint, log)
-    return model.encoder, settings
+    name, step = restore_weights(path / "checkpoints", model, checkpoint, log)
+    return model.encoder, settings | {"checkpoint": name, "step": step}
 
 
 def _as_flags(options: Options) -> str:

@@ -76,7 +76,8 @@ def header(machine: dict[str, Any], setting: Setting) -> str:
         f"data: {setting.images}\n"
         f"run: {options.backbone}, batch {options.batch_size} of {options.views} views at "
         f"{options.image_size} pixels; {assemble.precision_policy(options)}; "
-        f"{replicas} replica{'s' if replicas > 1 else ''}; XLA {'on' if compiled else 'off'}"
+        f"{replicas} replica{'s' if replicas > 1 else ''}; XLA "
+        f"{'on' if compiled else 'off, but for the tiled loss'}"
     )
 
 
