@@ -59,8 +59,6 @@ def test_a_full_disk_is_told_in_a_line(tmp_path):
     logs = write(tmp_path, 0, 3)
     (tmp_path / "metrics.jsonl").rename(tmp_path / "before")
     (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
-    with pytest.raises(
-        InputError, match="metrics.jsonl: No space left on device; once"
-    ):
+    with pytest.raises(InputError, match="metrics.jsonl: No space left on device; once"):
         logs.append({"step": 4})
     assert len((tmp_path / "before").read_text().splitlines()) == 3
