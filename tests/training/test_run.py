@@ -90,7 +90,7 @@ def test_a_run_trains_evaluates_and_exports(options, whole):
     encoder, settings = load_encoder(options.run_dir)
     np.testing.assert_allclose(embedding, encoder(images), rtol=1e-3, atol=1e-3)
     assert settings["batch_size"] == 16
-    assert (settings["checkpoint"], settings["step"]) == ("step-00000008", 8)
+    assert (settings["checkpoint"], settings["step"]) == ("epoch-0002", 8)
     text = "\n".join(lines)
     for words in ("0.50 of the mass", "step 8/8", "pairs/s", "eta", "saved_model", "epoch-0002"):
         assert words in text
