@@ -448,6 +448,9 @@ def test_vectors_of_the_wrong_shape_are_an_error(folders, tmp_path):
 def test_images_alone_have_nothing_to_encode(tmp_path):
     write_png(tmp_path / "a.png", 1)
     source = table(tmp_path, [("a.png",)], ("image",))
+    with pytest.raises(InputError, match="has no captions and no class names"):
+        run(source, tmp_path / "never", [Encoder()])
+    assert not (tmp_path / "never").exists()
     dataset = run(source, tmp_path / "out", options={"validation_fraction": 0})
     assert dataset.captions_per_image == 0
     with pytest.raises(InputError, match="no captions and no class names"):

@@ -87,6 +87,8 @@ def prepare(
         raise InputError(f"beam_flags: expected none with runner {POOL!r}, received {beam_flags}")
     opened = sources.open_source(source, options)
     held_out = validation_source and sources.open_source(validation_source, options, opened.classes)
+    if encoders and not opened.captioned and not opened.classes:
+        raise InputError(f"text encoder: {source} has no captions and no class names")
     output = local(output)
     claim(output, overwrite)
     configuration = {
@@ -112,6 +114,8 @@ def prepare(
         spec = f"{source}, val from {validation_source}" if held_out else source
         seed = None if opened.shuffled else options.seed
         _write(writer, run, records_per_shard, seed, max_rejected_fraction, spec, log)
+    else:
+        log(f"{'images':<24}are there already; --check compares the files with dataset.json")
     for folder in (VAL_PARTS, PARTS):
         shutil.rmtree(output / folder, ignore_errors=True)
     return embed.add_embeddings(output, encoders, template=template, log=log)

@@ -306,7 +306,7 @@ def _check_size(directory: str, shard: Shard) -> None:
     if received != f"{shard.bytes:,}":
         raise InputError(
             f"data directory: {MANIFEST} expects {shard.bytes:,} bytes, received {received} at "
-            f"{path}; restore that file or prepare the directory again"
+            f"{path}; restore that file, or prepare the directory again with --overwrite"
         )
 
 

@@ -93,7 +93,7 @@ def _train(options: Options, workers: Workers) -> dict[str, Any]:
             )
             model.optimizer.build(model.trainable_variables)
         log(
-            f"data: {', '.join(options.data_dir)}, {dataset.records('train')} images; "
+            f"{_describe_data(options)}; "
             f"{assemble.describe_length(options, total_steps, steps_per_epoch)}"
         )
         log(
@@ -137,6 +137,21 @@ def _prepare(options: Options, log: Callable[[str], None]) -> None:
             encoders=[text.load_encoder(options.text_encoder)],
             options=data.SourceOptions(validation_fraction=_VALIDATION_FRACTION),
         )
+
+
+def _describe_data(options: Options) -> str:
+    """Where the images are and how many, and what several directories do not share."""
+    sets = [data.read_dataset(directory) for directory in options.data_dir]
+    images = sum(dataset.records("train") for dataset in sets)
+    text = f"data: {', '.join(options.data_dir)}, {images} images"
+    if len(sets) == 1:
+        return text
+    text += f", evaluated on {options.data_dir[0]}"
+    if not options.encode_captions and all(dataset.encoders for dataset in sets):
+        handles = [dataset.encoder(options.embedding or None).handle for dataset in sets]
+        if len(set(handles)) > 1:
+            text += f" (warning: caption vectors are from {', '.join(handles)})"
+    return text
 
 
 def open_dataset(options: Options) -> data.Dataset:
