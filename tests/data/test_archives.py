@@ -207,8 +207,8 @@ def test_tars_of_the_real_webdataset_package(tmp_path):
 
 
 def test_a_caption_column_that_nothing_has_is_said_before_the_work(tmp_path):
-    made.write_tar(tmp_path / "a.tar", made.pair("1", 1, "a text", caption="another"))
+    made.write_tar(tmp_path / "a.tar", made.pair("1", 1, "a text", alt="another"))
     source = f"webdataset:{tmp_path}/a.tar"
-    assert opened(source, caption_columns=("caption",)).captioned
+    assert opened(source, caption_columns=("alt",)).captioned
     with pytest.raises(InputError, match=r"expected nosuch in the fields of .*a\.tar, received"):
         opened(source, caption_columns=("nosuch",))

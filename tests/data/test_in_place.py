@@ -156,7 +156,7 @@ def test_what_cannot_be_used_where_it_lies_is_one_line(web, tmp_path):
         (f"img2dataset:{tars}", WEB, "TFRecord files"),
         ("scenes:count=4", WEB, "tfds:NAME, or img2dataset:DIR"),
         (f"img2dataset:{single}", WEB, "--validation_fraction=0"),
-        (f"img2dataset:{web}", data.SourceOptions(caption_columns=("alt",)), "and alt in"),
+        (f"img2dataset:{web}", data.SourceOptions(caption_columns=("alt",)), "expected alt in"),
         (f"img2dataset:{web}", data.SourceOptions(caption_columns=("txt", "url")), "txt, url"),
     ):
         with pytest.raises(InputError, match=words):

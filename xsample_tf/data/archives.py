@@ -85,7 +85,7 @@ class Archives(abc.ABC):
             found = ", ".join(f"{reason} {count}" for reason, count in faults.items())
             raise InputError(f"source: no image in {files[0]}: {found or 'it is empty'}")
         self.captioned = any(sample.captions for sample in tried)
-        if options.caption_columns and not self.captioned:
+        if options.caption_columns and faults[""] and not self.captioned:
             raise InputError(
                 f"caption_column: expected {', '.join(options.caption_columns)} in the fields of "
                 f"{files[0]}, received none in the first {len(tried)} images"
