@@ -1,9 +1,8 @@
 """Colour jitter, greyscale and blur, as SimCLR uses them (arXiv 2002.05709, appendix A).
 
-All work on float32 planes `[3, H, W]` in [0, 1], where a channel's pixels lie side by side: as one
-program of XLA's they take a quarter of the time of TensorFlow's operations, one after the other.
-All randomness arrives as numbers drawn elsewhere, uniform in [0, 1). `color_batch` has the same for
-many images.
+All work on float32 planes `[3, H, W]` in [0, 1], where a channel's pixels lie side by side, so that
+XLA makes fast code of them. All randomness arrives as numbers drawn elsewhere, uniform in [0, 1).
+`color_batch` has the same for many images.
 """
 
 import functools
@@ -87,7 +86,7 @@ def hue(image: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
 
     def channel(offset: float) -> tf.Tensor:
         place = turned + offset
-        place -= 6 * tf.floor(place / 6)  # XLA's remainder takes ten times as long.
+        place -= 6 * tf.floor(place / 6)  # XLA's remainder is slow.
         return value - chroma * tf.clip_by_value(tf.minimum(place, 4 - place), 0.0, 1.0)
 
     return tf.concat([channel(5.0), channel(3.0), channel(1.0)], axis=-3)

@@ -38,7 +38,7 @@ def side_information(
         shards: What it was read from.
         captions: "draw" for one of the vectors, "mean" for their unit mean.
         seed: int32 `[2]`, for the draw.
-        encode: Whether the captions themselves are wanted, for `encoded`.
+        encode: Whether the captions themselves are wanted, for `encoding.encode`.
 
     Returns:
         "label" int32 where there are class names; "embedding" float32 `[T]` of unit length where

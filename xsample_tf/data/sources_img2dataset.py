@@ -77,12 +77,13 @@ class Examples(Archives):
 
     def stored(self) -> Stored:
         """See `sources.Stored`."""
-        files = []
+        files, firsts = [], []
         for file in self._files:
             found, whole = frames(file)
             files.append((file, len(found)))
+            firsts += found[:1]
             self.rejected.update({} if whole else {DAMAGED: 1})
-        first = next(frames(file)[0][0] for file, count in files if count)
+        first = firsts[0]
         names = set(tf.train.Example.FromString(first.read()).features.feature)
         image = next((kind for kind in IMAGE_TYPES if kind in names), None)
         captions = only_column(self._options.caption_columns) or "txt"

@@ -43,6 +43,11 @@ def caption_vectors(options: Options) -> str | text.TextEncoder | None:
     return options.embedding or None
 
 
+def _vectors_of_stream(options: Options) -> str | text.TextEncoder | None:
+    """The same; captions are not encoded for graphs that do without them."""
+    return caption_vectors(options) if options.graph == "cosine" else options.embedding or None
+
+
 @functools.lru_cache(maxsize=1)
 def _load_encoder(handle: str) -> text.TextEncoder:
     return text.load_encoder(handle)
@@ -60,9 +65,7 @@ def make_stream(
         views=policy.crops if color_on_accelerator(options) else policy,
         seed=options.seed,
         start_step=first_step,
-        embedding=caption_vectors(options)
-        if options.graph == "cosine"
-        else options.embedding or None,
+        embedding=_vectors_of_stream(options),
         captions=options.captions,
         shuffle_window=options.shuffle_window,
         share=share,
@@ -228,7 +231,7 @@ def side_information(options: Options, graph: graphs.SimilarityGraph, images: in
     return data.side_information(
         options.data_dir,
         "train",
-        caption_vectors(options) if graph.features == "embedding" else options.embedding or None,
+        _vectors_of_stream(options),
         limit=images,
     )[graph.features]
 

@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from xsample_tf import data, evaluation, models, text
+from xsample_tf.data.records import read_manifest
 from xsample_tf.errors import InputError
 from xsample_tf.export import export
 from xsample_tf.training import assemble
@@ -141,7 +142,7 @@ def _prepare(options: Options, log: Callable[[str], None]) -> None:
 
 def _describe_data(options: Options) -> str:
     """Where the images are and how many, and what several directories do not share."""
-    sets = [data.read_dataset(directory) for directory in options.data_dir]
+    sets = [read_manifest(directory) for directory in options.data_dir]
     images = sum(dataset.records("train") for dataset in sets)
     text = f"data: {', '.join(options.data_dir)}, {images} images"
     if len(sets) == 1:
