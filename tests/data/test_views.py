@@ -141,7 +141,7 @@ def _plain_view(image, window, flip, size):
     """A view without any colour operation."""
     policy = views._RandomViews(size, 2, 0.08, 1, views._plain)
     same = tf.constant([window] * 2), tf.constant([flip] * 2)
-    return policy._make(tf.constant(image), *same, tf.zeros([2, 1]))[1]
+    return tf.transpose(policy._make(tf.constant(image), *same, tf.zeros([2, 1]))[1], [2, 1, 0])
 
 
 def test_a_view_is_its_window_as_pillow_resamples_it():
