@@ -108,6 +108,11 @@ def _pixels(planes: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.transpose(planes, [0, 3, 2, 1]) * 255 + 0.5, tf.uint8)
 
 
+@functools.partial(tf.function, jit_compile=True, autograph=False)
+def _as_floats(pixels: tf.Tensor) -> tf.Tensor:
+    return tf.cast(pixels, tf.float32) / 255
+
+
 @dataclasses.dataclass(frozen=True)
 class _Colors:
     """SimCLR's colours, of one view on a host and of many on an accelerator."""
@@ -241,8 +246,7 @@ class AutoAugment(_RandomViews):
     ) -> tf.Tensor:
         pixels = _pixels(super()._make(image, windows, flips, draws))
         augmented = [autoaugment.augment(pixels[view], draws[view]) for view in range(self.views)]
-        made = tf.cast(tf.stack(augmented), tf.float32) / 255
-        return tf.ensure_shape(made, [self.views, self.size, self.size, 3])
+        return _as_floats(tf.stack(augmented))
 
 
 class Evaluation:
