@@ -13,7 +13,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from xsample_tf.data import embed, images, prepare, records, sources, writing
+from xsample_tf import data
+from xsample_tf.data import embed, images, prepare, records, sources, views, writing
 from xsample_tf.errors import InputError
 
 
@@ -378,7 +379,7 @@ def test_another_encoder_adds_its_vectors(folders, tmp_path):
     dataset = embed.add_embeddings(tmp_path / "out", [other], log=quiet)
     assert dataset.encoders.keys() == {"toy", "other"}
     assert dataset.encoder("toy") == first.encoder("toy")
-    assert sorted(set(other.asked)) == [f"a photo of a class {i}" for i in range(3)]
+    assert set(other.asked) == {*(f"a photo of a class {i}" for i in range(3)), embed.PROBE}
     with pytest.raises(InputError, match="name one of other, toy"):
         dataset.encoder(None)
 
@@ -396,7 +397,30 @@ def test_another_encoder_takes_the_template_of_the_captions(folders, tmp_path):
 def test_each_caption_is_encoded_once(folders, tmp_path):
     encoder = Encoder()
     run(folders, tmp_path / "out", [encoder], records_per_shard=8)
-    assert len(encoder.asked) == 3
+    assert len(encoder.asked) == len(set(encoder.asked)) == 3 + 1  # And the probe.
+
+
+def test_encoders_of_one_name_are_told_apart_by_their_weights(folders, tmp_path):
+    class Other(Encoder):
+        @staticmethod
+        def vector(caption):
+            return -Encoder.vector(caption)
+
+    for name, encoder in (("a", Encoder()), ("b", Encoder(handle="moved")), ("c", Other())):
+        run(folders, tmp_path / name, [encoder])
+
+    def load(*names):
+        return data.load([tmp_path / name for name in names], "train", 8, views.SimCLR(8))
+
+    load("a", "b")
+    with pytest.raises(InputError, match="other weights, from toy; add"):
+        load("a", "c")
+    # What an older version wrote says nothing of the weights.
+    manifest = tmp_path / "c" / "dataset.json"
+    content = json.loads(manifest.read_text())
+    del content["encoders"]["toy"]["probe"]
+    manifest.write_text(json.dumps(content))
+    load("a", "c")
 
 
 def test_an_encoder_that_was_killed_goes_on(tmp_path):

@@ -19,6 +19,7 @@ from xsample_tf.data.writing import JOURNAL, Journal, ShardWriter, explained, lo
 from xsample_tf.errors import InputError
 
 _CHUNK = 512  # Captions per call, sorted by length so that little of a batch is padding.
+PROBE = "a photo of a dog in front of a red house"  # Tells encoders of one name apart.
 _REMEMBERED = 1 << 20  # Captions whose vectors are kept: 0.8 GB at T = 384.
 
 
@@ -255,7 +256,8 @@ class _Pass:
             handle=self._encoder.handle,
             size=self._encoder.size,
             template=template if self._dataset.class_names else None,
-            mean=tuple(float(value) for value in mean.astype(np.float32)),
+            mean=_floats(mean),
+            probe=_floats(np.nan_to_num(self._encode({PROBE})[PROBE])),
             shards={
                 split: tuple(records.Shard(**entries[shard.path]["shard"]) for shard in shards)
                 for split, shards in self._dataset.splits.items()
@@ -268,6 +270,10 @@ class _Pass:
         )
         records.write_dataset(dataset)
         return dataset
+
+
+def _floats(vector: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(value) for value in vector.astype(np.float32))
 
 
 def read_records(directory: pathlib.Path, shard: records.Shard) -> Iterator[bytes]:

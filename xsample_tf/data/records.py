@@ -65,6 +65,7 @@ class Encoder:
         template: What turned class names into captions, or None where captions were the source's.
         mean: Mean of all training vectors, `[T]`, for `CosineGraph(center=...)`.
         shards: The files of vectors by split, record for record beside the image shards.
+        probe: Vector of a caption that is always the same, `[T]`; empty in older directories.
     """
 
     name: str
@@ -73,6 +74,13 @@ class Encoder:
     template: str | None
     mean: tuple[float, ...]
     shards: dict[str, tuple[Shard, ...]] = dataclasses.field(default_factory=dict)
+    probe: tuple[float, ...] = ()
+
+    def agrees(self, probe: Sequence[float]) -> bool:
+        """Whether a probe may be of the same weights, machines' rounding apart."""
+        if not self.probe or not probe:
+            return True
+        return len(probe) == self.size and bool(np.allclose(self.probe, probe, atol=0.01))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -321,7 +329,9 @@ def _from_json(directory: str, content: dict) -> Dataset:
         captions_per_image=int(content["captions_per_image"]),
         encoders={
             name: Encoder(
-                **entry | {"mean": tuple(entry["mean"]), "shards": _shards(entry["shards"])}
+                **entry
+                | {"mean": tuple(entry["mean"]), "shards": _shards(entry["shards"])}
+                | {"probe": tuple(entry.get("probe", ()))}
             )
             for name, entry in content["encoders"].items()
         },

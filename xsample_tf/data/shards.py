@@ -89,6 +89,13 @@ def open_shards(
             "embedding: expected the same text encoder in all directories, received "
             + ", ".join(f"{encoder.name} of size {encoder.size}" for encoder in encoders)
         )
+    if not all(encoder.agrees(encoders[0].probe) for encoder in encoders):
+        raise InputError(
+            f"embedding: expected vectors of one text encoder, received several of the name "
+            f"{encoders[0].name!r} with other weights, from "
+            + ", ".join(dict.fromkeys(encoder.handle for encoder in encoders))
+            + "; add one encoder's to all directories with --embeddings_only --overwrite"
+        )
     for dataset, encoder in zip(sets, encoders, strict=False):
         beside = [shard.records for shard in encoder.shards.get(split, ())]
         if beside != [shard.records for shard in dataset.splits[split]]:
