@@ -172,7 +172,8 @@ def stages(folder: pathlib.Path) -> list[tuple[str, float]]:
     contents = [file.read_bytes() for file in sorted((folder / "jpegs").glob("*.jpg"))[:128]]
     source = tf.data.Dataset.from_tensor_slices((contents, tf.range(len(contents))))
     source = source.map(lambda content, number: (content, tf.stack([number, 0])))
-    decoded = source.map(lambda content, seed: (examples.decode_image(content), seed)).cache()
+    decode = views.SimCLR(SIZE).decode
+    decoded = source.map(lambda content, seed: (decode(content, seed), seed)).cache()
 
     def seconds(dataset: tf.data.Dataset) -> float:
         options = tf.data.Options()
@@ -196,7 +197,7 @@ def stages(folder: pathlib.Path) -> list[tuple[str, float]]:
     steps = [
         (
             "decode",
-            seconds(source.map(lambda content, seed: examples.decode_image(content)[0, 0])),
+            seconds(source.map(lambda content, seed: decode(content, seed)[0, 0])),
         ),
         ("draw windows, crop", seconds(decoded.map(crop))),
         ("resize, flip, as uint8", seconds(decoded.map(views.SimCLR(SIZE).crops))),

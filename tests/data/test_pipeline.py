@@ -16,7 +16,7 @@ from data_directory import (
 )
 
 from xsample_tf import data
-from xsample_tf.data import views
+from xsample_tf.data import records, views
 from xsample_tf.errors import InputError
 
 
@@ -53,6 +53,20 @@ def test_real_views_resume_exactly(directory):
     whole = take(directory, 6, make=policy)
     assert_equal(take(directory, 1, make=policy, start_step=5), whole[5:])
     assert whole[0][0].shape == (10, 2, 8, 8, 3)
+
+
+def test_a_policy_that_decodes_is_given_the_bytes_and_the_seed_of_the_views(directory):
+    class Decoding:
+        def decode(self, content, seed):
+            return tf.stack([tf.strings.length(content), seed[1]])
+
+        def __call__(self, image, seed):
+            return tf.stack([image[0], image[1] - seed[1]])
+
+    (batch,) = take(directory, 1, make=Decoding())
+    lengths = {len(records.parse(serialized_record(i))["image"].numpy()) for i in range(COUNT)}
+    assert set(batch[0][:, 0]) <= lengths
+    assert not batch[0][:, 1].any()
 
 
 def test_without_repeat_the_epoch_ends_the_stream(directory):

@@ -51,7 +51,8 @@ def load(
         directory: What `prepare` wrote, or several of them.
         split: "train" or "val".
         batch_size: Images in the global batch.
-        views: Policy: image uint8 `[H, W, 3]` and seed int32 `[2]` to float32 `[V, h, w, 3]`.
+        views: Policy: image uint8 `[H, W, 3]` and seed int32 `[2]` to float32 `[V, h, w, 3]`. One
+            that has `decode`, of bytes and that seed, makes the image itself.
         seed: Of the order, the views and the drawn captions; 64 bits.
         start_step: The first batch is that of this step. Nothing before its window is read.
         embedding: Which text encoder's vectors, where there are several; or a text encoder, by
@@ -85,14 +86,17 @@ def load(
         )
     shards, encoder = _open(directory, split, embedding)
 
+    decode = getattr(views, "decode", lambda content, seed: examples.decode_image(content))
+
     def make(record: tf.Tensor, vectors: tf.Tensor, seeds: tf.Tensor) -> tuple[tf.Tensor, dict]:
         parsed = records.parse(record, shards.features)
         key = examples.key_hash(parsed)
-        image = examples.decode_image(parsed["image"])
+        view_seed = tf.stack([seeds[0], key])
+        image = decode(parsed["image"], view_seed)
         side = examples.side_information(
             parsed, vectors, shards, captions, tf.stack([seeds[1], key]), encoder is not None
         )
-        return views(image, tf.stack([seeds[0], key])), side
+        return views(image, view_seed), side
 
     order = Order(shards, batch_size, seed, shuffle_window)
     stream = make_batches(order, make, start_step, repeat, share).map(

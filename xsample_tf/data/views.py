@@ -10,8 +10,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from xsample_tf.data import autoaugment, color, color_batch, geometry
+from xsample_tf.data import autoaugment, color, color_batch, examples, geometry
 from xsample_tf.errors import InputError
+
+_REDUCTIONS = (2, 4, 8)  # What libjpeg decodes at a fraction of the cost.
 
 
 class _RandomViews:
@@ -39,6 +41,40 @@ class _RandomViews:
         self.size, self.views, self.min_scale = size, views, min_scale
         self._color_draws, self._second_pass = color_draws, _second_pass(finish)
 
+    def decode(self, content: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Decodes an image for the views of this seed.
+
+        A JPEG of which every window has twice, four or eight times the size of a view, in both
+        directions, is decoded at a half, a quarter or an eighth of its sides: its own coefficients
+        allow that, and the views need no more.
+
+        Args:
+            content: JPEG or PNG bytes.
+            seed: int32 or int64 `[2]`, that of the views.
+
+        Returns:
+            uint8 `[H, W, 3]`.
+        """
+
+        def reductions() -> tf.Tensor:
+            sides = tf.io.extract_jpeg_shape(content)[:2]
+
+            def of_windows() -> tf.Tensor:
+                windows = self._windows(sides, self._draws(seed)[0])
+                enough = tf.reduce_min(windows[:, 2:]) >= self.size * tf.constant(_REDUCTIONS)
+                return tf.reduce_sum(tf.cast(enough, tf.int32))
+
+            large = tf.reduce_min(sides) >= self.size * _REDUCTIONS[0]
+            return tf.cond(large, of_windows, lambda: tf.constant(0))
+
+        branches = [functools.partial(examples.decode_image, content)]
+        branches += [
+            functools.partial(tf.io.decode_jpeg, content, channels=3, ratio=ratio)
+            for ratio in _REDUCTIONS
+        ]
+        steps = tf.cond(tf.io.is_jpeg(content), reductions, lambda: tf.constant(0))
+        return tf.switch_case(steps, branches)
+
     def __call__(self, image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Makes the views of one image.
 
@@ -53,14 +89,18 @@ class _RandomViews:
             InputError: an image of another type or shape, as far as the graph shows it.
         """
         image = _checked(image)
-        columns = geometry.WINDOW_DRAWS + 1 + self._color_draws
-        draws = tf.random.stateless_uniform([self.views, columns], seed)
-        window_draws, flip_draws, color_draws = tf.split(
-            draws, [geometry.WINDOW_DRAWS, 1, self._color_draws], axis=1
-        )
-        sides = tf.shape(image)
-        windows = geometry.random_windows(sides[0], sides[1], window_draws, self.min_scale)
+        window_draws, flip_draws, color_draws = self._draws(seed)
+        windows = self._windows(tf.shape(image), window_draws)
         return self._make(image, windows, flip_draws[:, 0] < 0.5, color_draws)
+
+    def _draws(self, seed: tf.Tensor) -> list[tf.Tensor]:
+        """All random numbers of a seed: for windows, flips and colours, each `[V, K]`."""
+        kinds = [geometry.WINDOW_DRAWS, 1, self._color_draws]
+        draws = tf.random.stateless_uniform([self.views, sum(kinds)], seed)
+        return tf.split(draws, kinds, axis=1)
+
+    def _windows(self, sides: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        return geometry.random_windows(sides[0], sides[1], draws, self.min_scale)
 
     def _make(
         self, image: tf.Tensor, windows: tf.Tensor, flips: tf.Tensor, draws: tf.Tensor
