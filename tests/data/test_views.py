@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from xsample_tf.data import color, geometry, views
+from xsample_tf.data import color, geometry, random_views, views
 from xsample_tf.errors import InputError
 
 POLICIES = [
@@ -139,7 +139,7 @@ def test_windows_lie_within_any_image(height, width, seed):
 
 def _plain_view(image, window, flip, size):
     """A view without any colour operation."""
-    policy = views._RandomViews(size, 2, 0.08, 1, views._plain)
+    policy = random_views.RandomViews(size, 2, 0.08, 1, random_views.plain)
     same = tf.constant([window] * 2), tf.constant([flip] * 2)
     return tf.transpose(policy._make(tf.constant(image), *same, tf.zeros([2, 1]))[1], [2, 1, 0])
 

@@ -106,8 +106,7 @@ def auto_contrast(image: tf.Tensor, level: tf.Tensor) -> tf.Tensor:
 def _extremes(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The smallest and the largest value of each channel, float64 `[3]`."""
     return tuple(
-        tf.cast(reduce(image, axis=[0, 1]), tf.float64)
-        for reduce in (tf.reduce_min, tf.reduce_max)
+        tf.cast(reduce(image, axis=[0, 1]), tf.float64) for reduce in (tf.reduce_min, tf.reduce_max)
     )
 
 
