@@ -22,6 +22,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 
 # Both before TensorFlow is imported, as the tools do.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -264,8 +265,12 @@ def report(size: str, folder: pathlib.Path, peer_python: str | None, rounds: int
         peer.close()
     cores = os.cpu_count()
     whole = statistics.median(measured["xsample_tf", True]) / cores
-    crops = data.load(str(folder / "data"), "train", BATCH, views.SimCLR(SIZE).crops)
-    crops = statistics.median(rate(crops) for _ in range(rounds)) / cores
+
+    def of_core(policy: Callable) -> float:
+        dataset = data.load(str(folder / "data"), "train", BATCH, policy)
+        return statistics.median(rate(dataset) for _ in range(rounds)) / cores
+
+    crops, augmented = of_core(views.SimCLR(SIZE).crops), of_core(views.AutoAugment(SIZE))
     print("\n| stage | core-ms a pair | share |\n|---|---:|---:|")
     rest, total = 1000 / whole, 1000 / whole
     for name, cost in stages(folder):
@@ -276,6 +281,7 @@ def report(size: str, folder: pathlib.Path, peer_python: str | None, rounds: int
     print(f"\n| {size} | pairs/s of a core | cores for {A100:,} pairs/s |\n|---|---:|---:|")
     print(f"| colour and blur on the host | {whole:.0f} | {A100 / whole:.1f} |")
     print(f"| colour and blur left to the accelerator | {crops:.0f} | {A100 / crops:.1f} |")
+    print(f"| AutoAugment, on the host | {augmented:.0f} | {A100 / augmented:.1f} |")
 
 
 if __name__ == "__main__":
