@@ -2,8 +2,8 @@
 
 Operations act on uint8 `[H, W, 3]` and give what Pillow gives. What magnitudes 0 to 9 mean, the
 random direction of Color, Contrast and Sharpness, and black beyond the border are those of
-torchvision's `AutoAugment`. XLA compiles them, for each shape of image anew; it rounds contrast,
-color and sharpness otherwise than TensorFlow in a few pixels of a thousand, by one.
+torchvision's `AutoAugment`. XLA compiles them, for each shape of image anew; of contrast, color and
+sharpness it rounds some pixels otherwise, by one.
 """
 
 import functools
@@ -13,9 +13,9 @@ import tensorflow as tf
 
 from xsample_tf.data import geometry
 
-_compiled = functools.partial(tf.function, jit_compile=True, autograph=False)
-
 DRAWS = 5  # Which sub-policy; for each of its two operations whether, and the sign.
+
+_compiled = functools.partial(tf.function, jit_compile=True, autograph=False)
 
 # 25 sub-policies: two operations, each with its probability and magnitude (0 where it has none).
 POLICY = (
