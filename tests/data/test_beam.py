@@ -1,6 +1,5 @@
 """Preparation on Apache Beam's workers, and the second pass: the same bytes in any way."""
 
-import pathlib
 import pickle
 import sys
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import web_archives
+from preparing import all_bytes
 
 from xsample_tf import data
 from xsample_tf.data import arranging, beam, blocks, images, pieces, records, sources
@@ -43,16 +43,6 @@ def _prepare(source, output, deduplicate=True, **arguments) -> records.Dataset:
         log=lambda line: None,
         **arguments,
     )
-
-
-def _bytes(directory) -> dict[str, bytes]:
-    """Every file but the journal, whose lines are in order of work."""
-    files = (path for path in pathlib.Path(directory).rglob("*") if path.is_file())
-    return {
-        str(path.relative_to(directory)): path.read_bytes()
-        for path in files
-        if path.suffix != ".jsonl"
-    }
 
 
 def _keys(dataset: records.Dataset, split: str = "train") -> list[str]:
@@ -96,7 +86,7 @@ def test_the_bytes_do_not_depend_on_the_runner(tars, whole, tmp_path, runner, fl
     if runner != "pool":
         pytest.importorskip("apache_beam")
     _prepare(tars, tmp_path / "out", runner=runner, beam_flags=flags, threads=3)
-    assert _bytes(tmp_path / "out") == _bytes(whole.directory)
+    assert all_bytes(tmp_path / "out") == all_bytes(whole.directory)
 
 
 def test_a_table_on_beam_is_what_the_pool_writes(tmp_path):
@@ -108,7 +98,7 @@ def test_a_table_on_beam_is_what_the_pool_writes(tmp_path):
     (tmp_path / "t.csv").write_text("\n".join(rows))
     for runner in ("pool", "DirectRunner"):
         _prepare(f"table:{tmp_path}/t.csv", tmp_path / runner, deduplicate=False, runner=runner)
-    assert _bytes(tmp_path / "pool") == _bytes(tmp_path / "DirectRunner")
+    assert all_bytes(tmp_path / "pool") == all_bytes(tmp_path / "DirectRunner")
 
 
 @pytest.mark.parametrize("where", ["block", "shard"])
@@ -133,7 +123,7 @@ def test_what_was_killed_goes_on_with_any_runner(tars, whole, tmp_path, monkeypa
     _prepare(tars, tmp_path / "out", runner="DirectRunner")
     shards = sum(map(len, whole.splits.values()))
     assert len(written) == {"block": 9, "shard": shards}[where]  # None twice.
-    assert _bytes(tmp_path / "out") == _bytes(whole.directory)
+    assert all_bytes(tmp_path / "out") == all_bytes(whole.directory)
 
 
 def test_a_worker_s_fault_is_one_line_and_what_was_done_stays(tars, whole, tmp_path, monkeypatch):
@@ -152,7 +142,7 @@ def test_a_worker_s_fault_is_one_line_and_what_was_done_stays(tars, whole, tmp_p
     assert len(written) == 4  # The others do not begin.
     _prepare(tars, tmp_path / "out", runner="DirectRunner")
     assert len(written) == 4 + 9 - 3
-    assert _bytes(tmp_path / "out") == _bytes(whole.directory)
+    assert all_bytes(tmp_path / "out") == all_bytes(whole.directory)
 
 
 def test_entries_of_a_killed_driver_are_taken_over(tars, whole, tmp_path, monkeypatch):
@@ -166,7 +156,7 @@ def test_entries_of_a_killed_driver_are_taken_over(tars, whole, tmp_path, monkey
     monkeypatch.setattr(beam, "adopt", adopt)
     monkeypatch.setattr(blocks.BlockWriter, "__call__", None)
     _prepare(tars, tmp_path / "out")
-    assert _bytes(tmp_path / "out") == _bytes(whole.directory)
+    assert all_bytes(tmp_path / "out") == all_bytes(whole.directory)
 
 
 def test_parts_that_changed_between_the_passes_are_named(tars, tmp_path, monkeypatch):
