@@ -54,11 +54,13 @@ def test_encoders_of_one_name_are_told_apart_by_their_weights(folders, tmp_path)
     with pytest.raises(InputError, match="other weights, from toy; add"):
         load("a", "c")
     # What an older version wrote says nothing of the weights.
-    manifest = tmp_path / "c" / "dataset.json"
+    manifest = tmp_path / "b" / "dataset.json"
     content = json.loads(manifest.read_text())
     del content["encoders"]["toy"]["probe"]
     manifest.write_text(json.dumps(content))
-    load("a", "c")
+    load("b", "c")
+    with pytest.raises(InputError, match="other weights"):
+        load("b", "a", "c")
 
 
 def test_an_encoder_that_was_killed_goes_on(tmp_path):

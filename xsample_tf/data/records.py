@@ -76,12 +76,6 @@ class Encoder:
     shards: dict[str, tuple[Shard, ...]] = dataclasses.field(default_factory=dict)
     probe: tuple[float, ...] = ()
 
-    def agrees(self, probe: Sequence[float]) -> bool:
-        """Whether a probe may be of the same weights, machines' rounding apart."""
-        if not self.probe or not probe:
-            return True
-        return len(probe) == self.size and bool(np.allclose(self.probe, probe, atol=0.01))
-
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from xsample_tf.data import records
@@ -89,7 +90,8 @@ def open_shards(
             "embedding: expected the same text encoder in all directories, received "
             + ", ".join(f"{encoder.name} of size {encoder.size}" for encoder in encoders)
         )
-    if not all(encoder.agrees(encoders[0].probe) for encoder in encoders):
+    probes = [encoder.probe for encoder in encoders if encoder.probe]
+    if not all(np.allclose(probes[0], probe, atol=0.01) for probe in probes):
         raise InputError(
             f"embedding: expected vectors of one text encoder, received several of the name "
             f"{encoders[0].name!r} with other weights, from "
