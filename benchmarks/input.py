@@ -33,7 +33,8 @@ from environment import environment
 from PIL import Image
 
 from xsample_tf import data
-from xsample_tf.data import examples, geometry, records, views
+from xsample_tf.data import records, views
+from xsample_tf.data.views import decode, geometry
 
 SIZE, BATCH, IMAGES = 224, 256, 512
 A100 = 1050  # Pairs a second that it trains on.
@@ -114,7 +115,7 @@ def simclr(folder: pathlib.Path, blur: bool) -> float:
 
     def pair(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         parsed = records.parse(record)
-        image = tf.image.convert_image_dtype(examples.decode_image(parsed["image"]), tf.float32)
+        image = tf.image.convert_image_dtype(decode.decode_image(parsed["image"]), tf.float32)
         return view(image), view(image)
 
     def blurred(images: tf.Tensor) -> tf.Tensor:

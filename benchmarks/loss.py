@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from absl import app, flags
 from environment import environment
+from helpers.loss_worker import CAPTION_SIZE, EMBEDDING_SIZE, TENSORFLOW, TORCH, VIEWS
 from loss_report import GB, LABELS, OURS, Measurement, Row, matrix_bytes, plot, tables
-from loss_worker import CAPTION_SIZE, EMBEDDING_SIZE, TENSORFLOW, TORCH, VIEWS
 
 _ONLY = flags.DEFINE_list(
     "only", "tiled,dense_xla,dense,torch,torch_chunked", f"Contenders of {', '.join(LABELS)}."

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 import statistics
 
-from loss_worker import CAPTION_SIZE, EMBEDDING_SIZE, VIEWS
+from helpers.loss_worker import CAPTION_SIZE, EMBEDDING_SIZE, VIEWS
 
 LABELS = {
     "tiled": "tiled, XLA",

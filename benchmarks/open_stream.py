@@ -22,7 +22,8 @@ import numpy as np
 from environment import environment
 
 from xsample_tf import data
-from xsample_tf.data import images, records
+from xsample_tf.data import image_files, manifest, records
+from xsample_tf.data.shards import Shard
 
 SHARDS, RECORDS, SIZE, BATCH = 11_719, 1024, 384, 1024
 
@@ -40,21 +41,23 @@ def write_directory(directory: pathlib.Path) -> None:
             for i in range(RECORDS):
                 if folder == "train":
                     pixels = random.integers(0, 256, (32, 32, 3), np.uint8)
-                    writer.write(records.serialize(images.encode_png(pixels), f"{i}", ["a text"]))
+                    writer.write(
+                        records.serialize(image_files.encode_png(pixels), f"{i}", ["a text"])
+                    )
                 else:
                     writer.write(random.normal(size=SIZE).astype("<f2").tobytes())
         for number in range(1, SHARDS):
             os.link(first, directory / folder / f"{number:05d}.tfrecord")
         size, digest = first.stat().st_size, hashlib.sha256(first.read_bytes()).hexdigest()
         splits[folder] = tuple(
-            records.Shard(f"{folder}/{number:05d}.tfrecord", RECORDS, size, digest)
+            Shard(f"{folder}/{number:05d}.tfrecord", RECORDS, size, digest)
             for number in range(SHARDS)
         )
-    encoder = records.Encoder(
+    encoder = manifest.CaptionVectors(
         "text", "text", SIZE, None, (0.0,) * SIZE, {"train": splits["embeddings/text/train"]}
     )
-    records.write_dataset(
-        records.Dataset(
+    manifest.write_dataset(
+        manifest.Dataset(
             str(directory), {"train": splits["train"]}, None, 1, {"text": encoder}, {}, "synthetic"
         )
     )

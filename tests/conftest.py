@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As the tools do.
@@ -16,7 +15,6 @@ tf.config.set_logical_device_configuration(
 )
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
-sys.path[:0] = [str(REPOSITORY / "tools"), str(REPOSITORY / "tests" / "helpers")]
 
 
 @pytest.fixture(scope="session")

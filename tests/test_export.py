@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from xsample_tf.data import images, views
+from xsample_tf.data import image_files, views
 from xsample_tf.errors import InputError
 from xsample_tf.export import export, load
 
@@ -78,7 +78,7 @@ def test_files_are_embedded_by_tensorflow_alone_in_a_fresh_process(exported, tmp
     for i, picture in enumerate(pictures()):
         paths.append(tmp_path / f"{i}.image")
         jpeg = tf.io.encode_jpeg(picture).numpy()
-        paths[-1].write_bytes(jpeg if i else images.encode_png(picture))
+        paths[-1].write_bytes(jpeg if i else image_files.encode_png(picture))
     (tmp_path / "alone.py").write_text(ALONE)
     command = [sys.executable, "alone.py", directory / "saved_model", "found.npy", *paths]
     subprocess.run(list(map(str, command)), cwd=tmp_path, check=True, capture_output=True)
@@ -89,7 +89,7 @@ def test_files_are_embedded_by_tensorflow_alone_in_a_fresh_process(exported, tmp
 
 def test_a_file_that_cannot_be_decoded_fails_the_call(exported):
     model = tf.saved_model.load(str(exported[1] / "saved_model"))
-    good = images.encode_png(pictures()[0])
+    good = image_files.encode_png(pictures()[0])
     for bad in (b"", b"not an image", good[: len(good) // 2]):
         with pytest.raises(tf.errors.InvalidArgumentError):
             model.signatures["embed_jpeg"](tf.constant([good, bad]))
@@ -97,7 +97,7 @@ def test_a_file_that_cannot_be_decoded_fails_the_call(exported):
 
 def test_grey_files_are_embedded(exported):
     model = tf.saved_model.load(str(exported[1] / "saved_model"))
-    grey = images.encode_png(pictures()[0][:, :, 0])
+    grey = image_files.encode_png(pictures()[0][:, :, 0])
     assert model.signatures["embed_jpeg"](tf.constant([grey]))["embedding"].shape == (1, 8)
 
 

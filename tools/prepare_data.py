@@ -17,7 +17,8 @@ from absl import flags
 from command_line import run
 
 from xsample_tf import text
-from xsample_tf.data import Quality, check, embed, prepare, prepare_in_place, sources
+from xsample_tf.data import Quality, check, prepare, prepare_in_place, sources
+from xsample_tf.data.preparation import caption_vectors
 from xsample_tf.errors import InputError
 
 _SOURCE = flags.DEFINE_string("source", None, "KIND:WHERE of the images.")
@@ -119,7 +120,7 @@ def main() -> None:
         raise InputError("text_encoder: expected a handle such as lexical with --embeddings_only")
     encoders = [text.load_encoder(handle) for handle in _TEXT_ENCODER.value]
     if _EMBEDDINGS_ONLY.value:
-        embed.add_embeddings(
+        caption_vectors.add_embeddings(
             _OUTPUT.value, encoders, template=_TEMPLATE.value, overwrite=_OVERWRITE.value
         )
         return

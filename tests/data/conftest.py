@@ -1,7 +1,7 @@
 """Sources that several files prepare."""
 
 import pytest
-from preparing import write_png
+from helpers.preparing import write_png
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from data_directory import CLASSES, COUNT, SIZE, assert_equal, take, write_directory
+from helpers.data_directory import CLASSES, COUNT, SIZE, assert_equal, take, write_directory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xsample_tf import data
-from xsample_tf.data import records
+from xsample_tf.data import manifest, records
+from xsample_tf.data.shards import Shard
 from xsample_tf.errors import InputError
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -37,23 +38,21 @@ def test_a_batch_of_records_reads_back_in_graph_mode():
 
 
 @pytest.fixture
-def dataset(tmp_path) -> records.Dataset:
+def dataset(tmp_path) -> manifest.Dataset:
     content = b"0123456789"
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "00000.tfrecord").write_bytes(content)
-    shard = records.Shard(
-        "train/00000.tfrecord", 2, len(content), hashlib.sha256(content).hexdigest()
-    )
-    encoder = records.Encoder("lexical", "lexical", 3, "a photo of a {}", (0.25, 0.0, -1.0))
-    made = records.Dataset(
+    shard = Shard("train/00000.tfrecord", 2, len(content), hashlib.sha256(content).hexdigest())
+    encoder = manifest.CaptionVectors("lexical", "lexical", 3, "a photo of a {}", (0.25, 0.0, -1.0))
+    made = manifest.Dataset(
         str(tmp_path), {"train": (shard,)}, ("é", "b"), 1, {"lexical": encoder}, {"x": 2}, "table:a"
     )
-    records.write_dataset(made)
+    manifest.write_dataset(made)
     return made
 
 
 def test_a_manifest_reads_back(dataset):
-    assert records.read_dataset(dataset.directory) == dataset
+    assert manifest.read_dataset(dataset.directory) == dataset
     assert dataset.records("train") == 2
     assert dataset.encoder(None) == dataset.encoder("lexical")
 
@@ -73,7 +72,7 @@ def test_class_vectors_are_checked_against_the_manifest(dataset, tmp_path):
 
 def test_a_directory_without_a_manifest_says_how_to_prepare_it(tmp_path):
     with pytest.raises(InputError, match=r"no dataset\.json in .*prepare_data\.py --source="):
-        records.read_dataset(tmp_path / "nowhere")
+        manifest.read_dataset(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(
@@ -88,10 +87,10 @@ def test_a_directory_without_a_manifest_says_how_to_prepare_it(tmp_path):
     ],
 )
 def test_a_malformed_manifest_is_one_line(dataset, tmp_path, damage):
-    path = tmp_path / records.MANIFEST
+    path = tmp_path / manifest.MANIFEST
     path.write_text(damage(path.read_text(encoding="utf-8")), encoding="utf-8")
     with pytest.raises(InputError, match=r"data directory: .*dataset\.json") as caught:
-        records.read_dataset(tmp_path)
+        manifest.read_dataset(tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -99,18 +98,18 @@ def test_a_shard_that_is_missing_or_cut_short_is_named(dataset, tmp_path):
     shard = tmp_path / "train" / "00000.tfrecord"
     shard.write_bytes(b"012")
     with pytest.raises(InputError, match=r"10 bytes, received 3 at .*00000\.tfrecord"):
-        records.read_dataset(tmp_path)
+        manifest.read_dataset(tmp_path)
     shard.unlink()
     with pytest.raises(InputError, match="10 bytes, received no file"):
-        records.read_dataset(tmp_path)
+        manifest.read_dataset(tmp_path)
 
 
 def test_vectors_cut_short_are_found_too(dataset, tmp_path):
-    gone = records.Shard("embeddings/lexical/train/00000.tfrecord", 2, 9, "")
+    gone = Shard("embeddings/lexical/train/00000.tfrecord", 2, 9, "")
     encoder = dataclasses.replace(dataset.encoder(None), shards={"train": (gone,)})
-    records.write_dataset(dataclasses.replace(dataset, encoders={"lexical": encoder}))
+    manifest.write_dataset(dataclasses.replace(dataset, encoders={"lexical": encoder}))
     with pytest.raises(InputError, match="9 bytes, received no file"):
-        records.read_dataset(tmp_path)
+        manifest.read_dataset(tmp_path)
 
 
 def test_an_unknown_split_or_encoder_is_suggested(dataset):
@@ -126,7 +125,7 @@ def test_an_unknown_split_or_encoder_is_suggested(dataset):
 
 
 def test_the_manifest_is_plain_json(dataset, tmp_path):
-    content = json.loads((tmp_path / records.MANIFEST).read_text(encoding="utf-8"))
+    content = json.loads((tmp_path / manifest.MANIFEST).read_text(encoding="utf-8"))
     assert content["class_names"] == ["é", "b"]
     assert "directory" not in content
 
@@ -141,14 +140,14 @@ def test_a_directory_on_another_file_system_reads_like_a_local_one(tmp_path):
         tf.io.gfile.makedirs(target.rpartition("/")[0])
         tf.io.gfile.copy(path, target)
     assert_equal(take(remote, 6), take(local, 6))
-    np.testing.assert_array_equal(records.read_dataset(remote).class_embeddings(), table)
+    np.testing.assert_array_equal(manifest.read_dataset(remote).class_embeddings(), table)
     images = data.load_images(remote, "train", COUNT, 8, "e")
     assert next(images.as_numpy_iterator())["embedding"].shape == (COUNT, SIZE)
     tf.io.gfile.remove(f"{remote}/train/00001.tfrecord")
     with pytest.raises(InputError, match="received no file at ram://bucket/data/train/00001"):
-        records.read_dataset(remote)
+        manifest.read_dataset(remote)
     with pytest.raises(InputError, match=r"no dataset.json in ram://bucket/other"):
-        records.read_dataset("ram://bucket/other")
+        manifest.read_dataset("ram://bucket/other")
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny_data
+from helpers import tiny_data
 from PIL import Image
 
 from xsample_tf import evaluation
-from xsample_tf.data import images, records
+from xsample_tf.data import image_files, manifest, records
 from xsample_tf.errors import InputError
 
 
@@ -134,16 +134,16 @@ def test_a_size_that_the_encoder_does_not_take_is_an_error(data_dir):
 
 def test_images_without_caption_or_readable_bytes_are_counted_and_left_out(tmp_path):
     directory = tiny_data.write(tmp_path)
-    dataset = records.read_dataset(directory)
+    dataset = manifest.read_dataset(directory)
     rotten = records.serialize(b"\x89PNG not really", "rotten", ["words"], 0)
-    plain = images.encode_png(np.full((20, 20, 3), 90, np.uint8))
+    plain = image_files.encode_png(np.full((20, 20, 3), 90, np.uint8))
     rows = [records.serialize(plain, str(i), ["words"], i % 6) for i in range(11)] + [rotten]
     vectors = [np.eye(8)[i % 6].astype("<f2").tobytes() if i else b"" for i in range(12)]
     dataset.splits["val"] = (tiny_data.shard(tmp_path, "val/00000.tfrecord", rows),)
     dataset.encoders["toy"].shards["val"] = (
         tiny_data.shard(tmp_path, "embeddings/toy/val/00000.tfrecord", vectors),
     )
-    records.write_dataset(dataset)
+    manifest.write_dataset(dataset)
     results = evaluation.evaluate(mean_color, directory, image_size=16)
     meta = results["meta"]
     assert meta["unreadable"] == {"train": 0, "val": 1}

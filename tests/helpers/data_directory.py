@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from xsample_tf import data
-from xsample_tf.data import images, records
+from xsample_tf.data import image_files, manifest, records
+from xsample_tf.data.shards import Shard
 
 COUNT, SIZE, CLASSES = 45, 4, 5
 CLASS_NAMES = tuple(f"class {c}" for c in range(CLASSES))
@@ -22,10 +23,12 @@ def caption_vectors(i: int, size: int = SIZE) -> np.ndarray:
 
 def serialized_record(i: int) -> bytes:
     pixels = np.full((9, 12, 3), (i % 256, i // 256, 7), np.uint8)
-    return records.serialize(images.encode_png(pixels), f"key{i}", ["a"] * (i % 3), i % CLASSES)
+    return records.serialize(
+        image_files.encode_png(pixels), f"key{i}", ["a"] * (i % 3), i % CLASSES
+    )
 
 
-def _write_shards(directory, folder, contents, lengths) -> tuple[records.Shard, ...]:
+def _write_shards(directory, folder, contents, lengths) -> tuple[Shard, ...]:
     written, contents = [], iter(contents)
     for number, length in enumerate(lengths):
         path = pathlib.Path(directory, folder, f"{number:05d}.tfrecord")
@@ -35,7 +38,7 @@ def _write_shards(directory, folder, contents, lengths) -> tuple[records.Shard, 
                 writer.write(next(contents))
         raw = path.read_bytes()
         digest = hashlib.sha256(raw).hexdigest()
-        written.append(records.Shard(f"{folder}/{path.name}", length, len(raw), digest))
+        written.append(Shard(f"{folder}/{path.name}", length, len(raw), digest))
     return tuple(written)
 
 
@@ -56,11 +59,11 @@ def write_directory(
         folder = f"embeddings/{name}/train"
         vectors = _write_shards(directory, folder, (bytes(vector(i)) for i in ids), lengths)
         mean = (0.0,) * SIZE
-        described[name] = records.Encoder(name, name, SIZE, None, mean, {"train": vectors})
-    dataset = records.Dataset(
+        described[name] = manifest.CaptionVectors(name, name, SIZE, None, mean, {"train": vectors})
+    dataset = manifest.Dataset(
         str(directory), {"train": images_}, class_names, 3, described, {}, "test"
     )
-    records.write_dataset(dataset)
+    manifest.write_dataset(dataset)
     return str(directory)
 
 

@@ -5,7 +5,8 @@ import sys
 
 import numpy as np
 import tensorflow as tf
-from small_model import batches, small_model
+
+from helpers.small_model import batches, small_model
 
 strategy = tf.distribute.MultiWorkerMirroredStrategy()
 with strategy.scope():

@@ -2,7 +2,7 @@
 
 Runs in an environment of its own, without xsample_tf: pip install torch sentence-transformers
 
-    python tests/helpers/mpnet_oracle.py
+    PYTHONPATH=tests python tests/helpers/mpnet_oracle.py
 """
 
 import json
@@ -10,9 +10,10 @@ import pathlib
 import tempfile
 
 import sentence_transformers
-import tiny_encoder
 import torch
 import transformers
+
+from helpers import tiny_encoder
 
 CAPTIONS = [
     "a",

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from xsample_tf.data import images, prepare, records, sources
+from xsample_tf.data import image_files, manifest, prepare, records, sources
 
 
 class Encoder:
@@ -34,7 +34,7 @@ def write_png(path: pathlib.Path, shade: int) -> None:
     pixels = np.full((8, 8, 3), shade % 256, np.uint8)
     pixels[0, 0] = shade // 256
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(images.encode_png(pixels))
+    path.write_bytes(image_files.encode_png(pixels))
 
 
 def table(directory: pathlib.Path, rows: list[tuple], header=("image", "caption")) -> str:
@@ -43,7 +43,7 @@ def table(directory: pathlib.Path, rows: list[tuple], header=("image", "caption"
     return f"table:{directory}/t.csv"
 
 
-def contents(dataset: records.Dataset) -> dict[str, dict[str, dict]]:
+def contents(dataset: manifest.Dataset) -> dict[str, dict[str, dict]]:
     """Reads a data directory: by split and key the image, captions, label, and vectors."""
     found = {}
     for split, shards in dataset.splits.items():
@@ -72,8 +72,8 @@ def quiet(line: str) -> None:
     """Takes the place of print."""
 
 
-def run(source, output, encoders=(), **arguments) -> records.Dataset:
+def run(source, output, encoders=(), **arguments) -> manifest.Dataset:
     options = sources.Options(**arguments.pop("options", {}))
     made = prepare(source, output, encoders, options=options, log=quiet, **arguments)
-    assert records.read_dataset(output) == made
+    assert manifest.read_dataset(output) == made
     return made

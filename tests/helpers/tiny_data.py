@@ -6,7 +6,8 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from xsample_tf.data import images, records
+from xsample_tf.data import image_files, manifest, records
+from xsample_tf.data.shards import Shard
 
 COLORS = 40 + 160 * np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [0, 1, 1], [1, 0, 1]])
 SIZE = 8
@@ -26,7 +27,7 @@ def write(directory, train=96, val=48, labelled=True, captioned=True, seed=0) ->
             pixels = np.clip(COLORS[label] + noise, 0, 255).astype(np.uint8)
             caption = [f"colour number {label}"] if captioned else []
             key = f"{split}-{i}"
-            content = images.encode_png(pixels)
+            content = image_files.encode_png(pixels)
             rows.append(records.serialize(content, key, caption, label if labelled else None))
             table = prototypes[label] + random.normal(size=SIZE) * 0.1
             tables.append((table / np.linalg.norm(table)).astype("<f2").tobytes())
@@ -34,10 +35,10 @@ def write(directory, train=96, val=48, labelled=True, captioned=True, seed=0) ->
         if captioned:
             path = f"embeddings/toy/{split}/00000.tfrecord"
             vectors[split] = (shard(directory, path, tables),)
-    encoder = records.Encoder("toy", "toy", SIZE, None, (0.0,) * SIZE, vectors)
+    encoder = manifest.CaptionVectors("toy", "toy", SIZE, None, (0.0,) * SIZE, vectors)
     names = tuple(f"color_{i}" for i in range(len(COLORS))) if labelled else None
-    records.write_dataset(
-        records.Dataset(
+    manifest.write_dataset(
+        manifest.Dataset(
             str(directory),
             splits,
             names,
@@ -50,11 +51,11 @@ def write(directory, train=96, val=48, labelled=True, captioned=True, seed=0) ->
     return str(directory)
 
 
-def shard(directory: pathlib.Path, path: str, rows: list[bytes]) -> records.Shard:
+def shard(directory: pathlib.Path, path: str, rows: list[bytes]) -> Shard:
     file = directory / path
     file.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(file)) as writer:
         for row in rows:
             writer.write(row)
     content = file.read_bytes()
-    return records.Shard(path, len(rows), len(content), hashlib.sha256(content).hexdigest())
+    return Shard(path, len(rows), len(content), hashlib.sha256(content).hexdigest())

@@ -4,8 +4,7 @@ import pathlib
 import runpy
 import sys
 
-from small_model import small_encoder
-
+from helpers.small_model import small_encoder
 from xsample_tf import models
 
 TOOLS = pathlib.Path(__file__).parents[2] / "tools"

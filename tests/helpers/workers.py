@@ -19,7 +19,11 @@ def started(script, arguments, **options):
     try:
         for index, own in enumerate(arguments):
             task = {"cluster": cluster, "task": {"type": "worker", "index": index}}
-            settings = {"TF_CONFIG": json.dumps(task), "CUDA_VISIBLE_DEVICES": ""}
+            settings = {
+                "TF_CONFIG": json.dumps(task),
+                "CUDA_VISIBLE_DEVICES": "",
+                "PYTHONPATH": str(HELPERS.parent),
+            }
             workers.append(
                 subprocess.Popen(
                     [sys.executable, HELPERS / script, *own],

@@ -5,9 +5,9 @@ import json
 import keras
 import numpy as np
 import pytest
-import reference
 import tensorflow as tf
-from loss_values import assert_agrees, evaluate
+from helpers import reference
+from helpers.loss_values import assert_agrees, evaluate
 
 from xsample_tf import graphs
 from xsample_tf.errors import InputError

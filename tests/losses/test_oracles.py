@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from loss_values import evaluate
+from helpers.loss_values import evaluate
 
 from xsample_tf import graphs
 

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from loss_values import evaluate
-from strategies import mirrored
-from workers import run_two_workers
+from helpers.loss_values import evaluate
+from helpers.strategies import mirrored
+from helpers.workers import run_two_workers
 
 from xsample_tf import graphs
 from xsample_tf.errors import InputError

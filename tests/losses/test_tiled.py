@@ -5,10 +5,10 @@ import re
 import hypothesis
 import numpy as np
 import pytest
-import reference
 import tensorflow as tf
+from helpers import reference
+from helpers.loss_values import assert_agrees, evaluate
 from hypothesis import strategies as st
-from loss_values import assert_agrees, evaluate
 
 from xsample_tf import graphs
 from xsample_tf.errors import InputError

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from strategies import mirrored
+from helpers.strategies import mirrored
 
 from xsample_tf import data, losses, models
 from xsample_tf.data import views

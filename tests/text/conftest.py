@@ -8,7 +8,7 @@ import unicodedata
 import numpy as np
 import pytest
 import safetensors.numpy
-import tiny_encoder
+from helpers import tiny_encoder
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny_encoder
+from helpers import tiny_encoder
 
 from xsample_tf import text
 from xsample_tf.errors import InputError

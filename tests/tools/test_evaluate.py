@@ -4,7 +4,7 @@ import sys
 
 import keras
 import pytest
-import tiny_data
+from helpers import tiny_data
 
 from xsample_tf.export import export
 

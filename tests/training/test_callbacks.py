@@ -7,13 +7,13 @@ import pytest
 
 from xsample_tf.errors import InputError
 from xsample_tf.training import Options
-from xsample_tf.training.callbacks import Intervals
+from xsample_tf.training.callbacks import LogIntervals
 
 
 def run(skipped, steps, every, loss=1.0, **options):
     """The progress lines of a run in which an interval has `skipped(first step)` skipped steps."""
     lines, written, drawn = [], [], []
-    intervals = Intervals(
+    intervals = LogIntervals(
         types.SimpleNamespace(append=written.append, draw=lambda step, values: drawn.append(step)),
         types.SimpleNamespace(newest="checkpoints/step-00000007", step=7),
         Options(log_every_steps=every, **options),

@@ -8,8 +8,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
-import small_model
-import strategies
+from helpers import small_model, strategies
 
 from xsample_tf.errors import InputError
 from xsample_tf.models import XSampleModel

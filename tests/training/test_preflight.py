@@ -6,19 +6,19 @@ import math
 import pathlib
 
 import pytest
-import small_model
 import tensorflow as tf
+from helpers import small_model
 
 from xsample_tf import models
 from xsample_tf.errors import InputError
-from xsample_tf.losses import replicas
+from xsample_tf.losses import cross_replica
 from xsample_tf.training import Options, preflight
 from xsample_tf.training.preflight import inspection, loss_checks, rates, setting, step_checks
 
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory):
-    import tiny_data
+    from helpers import tiny_data
 
     return Options(
         data_dir=(tiny_data.write(tmp_path_factory.mktemp("data")),),
@@ -71,11 +71,11 @@ def test_a_run_is_inspected_and_left_alone(options, tmp_path, monkeypatch):
 
 def test_replicas_that_take_their_share_for_the_batch_are_found(options, monkeypatch):
     def repeated(values):
-        count = replicas.count()
+        count = cross_replica.count()
         return tf.concat([values] * count, 0)
 
-    with setting.open_setting(options, print) as opened:
-        monkeypatch.setattr(replicas, "gather", repeated)
+    with setting.open_run(options, print) as opened:
+        monkeypatch.setattr(cross_replica, "gather", repeated)
         statuses = _statuses(loss_checks.check_forms(opened))
     assert statuses["loss and gradient, dense, one device"] == "pass"
     assert statuses["loss and gradient, tiled, one device"] == "pass"
@@ -84,12 +84,12 @@ def test_replicas_that_take_their_share_for_the_batch_are_found(options, monkeyp
 
 
 def test_batch_norm_that_is_not_synchronized_is_found(options, monkeypatch):
-    small = setting.Setting.small
+    small = setting.OpenedRun.small
     apart = {"synchronized_batch_norm": "off"}
     monkeypatch.setattr(
-        setting.Setting, "small", lambda self: dataclasses.replace(small(self), **apart)
+        setting.OpenedRun, "small", lambda self: dataclasses.replace(small(self), **apart)
     )
-    with setting.open_setting(options, print) as opened:
+    with setting.open_run(options, print) as opened:
 
         def step(strategy, policy):
             return step_checks.take_step(opened, strategy, policy)

@@ -1,193 +1,59 @@
-"""The shards of a split, opened for reading: which files there are, and ranges of their records."""
+"""Shards: TFRecord files, and what each must contain."""
 
 import dataclasses
 import os
-import re
-from collections.abc import Sequence
+import pathlib
+from collections.abc import Iterator
 
-import numpy as np
 import tensorflow as tf
 
-from xsample_tf.data import records
 from xsample_tf.errors import InputError
-
-Directories = str | os.PathLike | Sequence[str | os.PathLike]
-
-_PARALLEL_READS = 4  # Shards of a window that are read at the same time.
-_MARK = "data directory: "
 
 
 @dataclasses.dataclass(frozen=True)
-class Shards:
-    """The shards of a split, over one or several data directories.
+class Shard:
+    """One TFRecord file and what it must contain.
 
-    Attributes:
-        where: Split and directories, for messages.
-        images: Paths of the image shards.
-        vectors: Paths of the caption vectors beside them, empty without vectors.
-        counts: Records in each.
-        size: T, the length of a caption vector, or 0 without vectors.
-        classes: C, the number of class names, or 0 without.
-        features: What the records call their parts.
+    `path` is relative to the data directory, or whole where the file is used where it lies.
     """
 
-    where: str
-    images: tuple[str, ...]
-    vectors: tuple[str, ...]
-    counts: tuple[int, ...]
-    size: int
-    classes: int
-    features: records.Features
-
-    @property
-    def total(self) -> int:
-        """Records of all shards."""
-        return sum(self.counts)
-
-    def steps(self, batch_size: int) -> int:
-        """Full batches in an epoch; raises `InputError` where there is none."""
-        if not 1 <= batch_size <= self.total:
-            raise InputError(
-                f"batch_size: expected 1 to {self.total:,}, the images of {self.where}, "
-                f"received {batch_size:,}"
-            )
-        return self.total // batch_size
+    path: str
+    records: int
+    bytes: int
+    sha256: str
 
 
-def open_shards(
-    directories: Directories, split: str, embedding: str | None, vectors: bool = True
-) -> Shards:
-    """Reads the manifests, checks the files against them and lines the shards up.
-
-    Args:
-        directories: What `prepare` wrote, or several of them.
-        split: "train" or "val".
-        embedding: Name of the text encoder; None for the only one, if there is any.
-        vectors: Whether caption vectors are wanted at all.
-
-    Raises:
-        InputError: nothing there, files that do not fit `dataset.json`, an unknown split or
-            embedding, or directories whose records or vectors do not go together.
-    """
-    if isinstance(directories, str | os.PathLike):
-        directories = [directories]
-    sets = [records.read_dataset(directory) for directory in directories]
-    if not sets:
-        raise InputError("data_dir: expected a data directory, received none")
-    where = f"{split} in {', '.join(dataset.directory for dataset in sets)}"
-    if not sum(dataset.records(split) for dataset in sets):
-        raise InputError(f"data_dir: expected images, received none of {where}")
-    if len({dataset.features for dataset in sets}) > 1:
+def check_size(directory: str, shard: Shard) -> None:
+    """Raises `InputError` unless a shard's file is there, of the size that the manifest has."""
+    path = os.path.join(directory, shard.path)
+    try:
+        received = f"{tf.io.gfile.stat(path).length:,}"
+    except tf.errors.NotFoundError:
+        received = "no file"
+    except tf.errors.OpError as error:
+        received = " ".join(error.message.split())
+    if received != f"{shard.bytes:,}":
         raise InputError(
-            "data_dir: expected records of one kind, received copied ones and ones that are used "
-            f"where they lie: {where}; prepare all with --in_place, or none"
+            f"data directory: dataset.json expects {shard.bytes:,} bytes, received {received} at "
+            f"{path}; restore that file, or prepare the directory again with --overwrite"
         )
-    encoders = []
-    if vectors and (embedding or any(dataset.encoders for dataset in sets)):
-        encoders = [dataset.encoder(embedding) for dataset in sets]
-    if len({(encoder.name, encoder.size) for encoder in encoders}) > 1:
+
+
+def read_records(directory: pathlib.Path, shard: Shard) -> Iterator[bytes]:
+    """Yields a shard's records; an `InputError` when it is corrupt or not what it should be."""
+    path, count = os.path.join(directory, shard.path), 0
+    try:
+        stream = tf.data.TFRecordDataset(path)
+        if os.path.isabs(shard.path):  # After its last record another program may have been ended.
+            stream = stream.take(shard.records)
+        for record in stream.as_numpy_iterator():
+            yield record
+            count += 1
+    except tf.errors.OpError as error:
         raise InputError(
-            "embedding: expected the same text encoder in all directories, received "
-            + ", ".join(f"{encoder.name} of size {encoder.size}" for encoder in encoders)
-        )
-    probes = [encoder.probe for encoder in encoders if encoder.probe]
-    if not all(np.allclose(probes[0], probe, atol=0.01) for probe in probes):
+            f"data directory: {path} is corrupt; prepare the directory again"
+        ) from error
+    if count != shard.records:
         raise InputError(
-            f"embedding: expected vectors of one text encoder, received several of the name "
-            f"{encoders[0].name!r} with other weights, from "
-            + ", ".join(dict.fromkeys(encoder.handle for encoder in encoders))
-            + "; add one encoder's to all directories with --embeddings_only --overwrite"
+            f"data directory: expected {shard.records} records in {path}, received {count}"
         )
-    for dataset, encoder in zip(sets, encoders, strict=False):
-        beside = [shard.records for shard in encoder.shards.get(split, ())]
-        if beside != [shard.records for shard in dataset.splits[split]]:
-            raise InputError(
-                f"embedding: expected vectors of {encoder.name} for every record of {split}, "
-                f"received others in {dataset.directory}; add them again with --embeddings_only"
-            )
-    names = {dataset.class_names for dataset in sets}
-    return Shards(
-        where,
-        _paths(sets, [dataset.splits[split] for dataset in sets]),
-        _paths(sets, [encoder.shards[split] for encoder in encoders]) if encoders else (),
-        tuple(shard.records for dataset in sets for shard in dataset.splits[split]),
-        encoders[0].size if encoders else 0,
-        len(names.pop() or ()) if len(names) == 1 else 0,
-        sets[0].features,
-    )
-
-
-def read_ranges(
-    shards: Shards, indices: tf.Tensor, begins: tf.Tensor, ends: tf.Tensor
-) -> tf.data.Dataset:
-    """Reads records `begins[i]` to `ends[i]` of shard `indices[i]`, for one i after the other.
-
-    Args:
-        shards: What to read from.
-        indices: int64 `[P]`.
-        begins: int64 `[P]`.
-        ends: int64 `[P]`.
-
-    Returns:
-        A dataset of string pairs: a record, and its caption vectors ("" without vectors). Fails
-        with a message that `as_input_error` understands where a shard has fewer records.
-    """
-
-    def read(index: tf.Tensor, begin: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images = _read(tf.gather(shards.images, index), begin, end)
-        if not shards.vectors:
-            return images, tf.fill(tf.shape(images), "")
-        return images, _read(tf.gather(shards.vectors, index), begin, end)
-
-    parts = tf.data.Dataset.from_tensor_slices((indices, begins, ends))
-    return parts.map(read, num_parallel_calls=_PARALLEL_READS, deterministic=True).unbatch()
-
-
-def explain(reason: str) -> str:
-    """Marks what is wrong with the data, for the message of an assertion in a graph."""
-    return _MARK + reason
-
-
-def as_input_error(error: tf.errors.OpError) -> Exception:
-    """The `InputError` for what a stream found wrong with the data; another error as it is.
-
-    A stream runs within TensorFlow, which wraps its messages.
-
-    Example:
-        >>> try:
-        ...     model.fit(stream)
-        ... except tf.errors.OpError as error:
-        ...     raise as_input_error(error) from None
-    """
-    found = re.search(re.escape(_MARK) + r"[^\n\]]*", str(error))
-    return InputError(found.group().strip()) if found else error
-
-
-def _paths(
-    sets: Sequence[records.Dataset], shards: Sequence[Sequence[records.Shard]]
-) -> tuple[str, ...]:
-    return tuple(
-        os.path.join(dataset.directory, shard.path)
-        for dataset, own in zip(sets, shards, strict=True)
-        for shard in own
-    )
-
-
-def _read(path: tf.Tensor, begin: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
-    """The records `[end - begin]` of one file."""
-    count = end - begin
-
-    def read(path: tf.Tensor) -> tf.Tensor:
-        return tf.data.TFRecordDataset(path).skip(begin).take(count).batch(count)
-
-    # TensorFlow's own message does not name the file. What fails here is one element of a dataset
-    # of one: errors ignored further in, of a file that cannot be opened, come back without end.
-    tried = tf.data.Dataset.from_tensors(path).map(lambda path: read(path).get_single_element())
-    nothing = tf.data.Dataset.from_tensors(tf.constant([], tf.string))
-    strings = tried.ignore_errors().concatenate(nothing).take(1).get_single_element()
-    message = tf.strings.format(
-        explain("cannot read records {} to {} of {}; restore that file"), (begin, end, path)
-    )
-    complete = tf.equal(tf.size(strings, tf.int64), count)
-    with tf.control_dependencies([tf.debugging.Assert(complete, [message])]):
-        return tf.identity(strings)

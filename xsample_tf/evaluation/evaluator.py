@@ -7,19 +7,20 @@ from typing import Any
 import keras
 import numpy as np
 
-from xsample_tf.data.embed import TextEncoder
-from xsample_tf.data.records import Dataset, read_dataset
+from xsample_tf.data.manifest import Dataset, read_dataset
+from xsample_tf.data.text_encoder import TextEncoder
 from xsample_tf.errors import InputError, suggest
-from xsample_tf.evaluation import neighbours, unlabelled
-from xsample_tf.evaluation.features import (
-    Embed,
-    Features,
-    embedder,
-    extract,
-    image_shape,
-    untrained,
+from xsample_tf.evaluation import neighbours, ranking
+from xsample_tf.evaluation.baseline import untrained
+from xsample_tf.evaluation.features import Embed, Features, embedder, extract, image_shape
+from xsample_tf.evaluation.measures import (
+    caption_neighbours,
+    caption_retrieval,
+    effective_rank,
+    graph_kl,
+    knn,
 )
-from xsample_tf.evaluation.probes import fit_linear_probe
+from xsample_tf.evaluation.measures.linear_probe import fit_linear_probe
 
 PROBES = ("knn", "linear")
 SPLITS = ("train", "val")
@@ -161,7 +162,7 @@ def _measure(
         if "measures of captions" not in left_out:
             captions = train.captions[captioned[0]], val.captions[captioned[1]]
             found, chance_of_captions = _caption_scores(search, captioned, captions, meta)
-            kl, uniform = unlabelled.graph_divergence(
+            kl, uniform = graph_kl.graph_divergence(
                 compared[name][captioned[1]],
                 captions[1],
                 meta["temperature"],
@@ -169,7 +170,7 @@ def _measure(
             )
             scores |= {"kl": kl, **found}
             chance |= {"kl": uniform, **chance_of_captions}
-        results[name] = scores | {"rankme": unlabelled.rankme(val.embeddings[name])}
+        results[name] = scores | {"rankme": effective_rank.rankme(val.embeddings[name])}
     chance["rankme"] = None
     return results | {"chance": chance, "meta": meta}
 
@@ -210,12 +211,12 @@ def _label_scores(
     for probe in probes:
         if probe == "knn":
             cosines, found = search.nearest(rows)
-            logits = neighbours.knn_scores(cosines, labels[0][found], classes)
+            logits = knn.knn_scores(cosines, labels[0][found], classes)
         else:
             train, val = search.features(rows)
             logits = fit_linear_probe(train, labels[0], classes, seed=meta["seed"]).scores(val)
         for top in _tops(classes):
-            scores[f"{probe}_top{top}"] = neighbours.accuracy(logits, labels[1], top)
+            scores[f"{probe}_top{top}"] = ranking.accuracy(logits, labels[1], top)
     return scores
 
 
@@ -237,8 +238,8 @@ def _caption_scores(
     """Figures of the embedding that need caption vectors, and their chance."""
     train, val = search.features(rows)
     _, found = search.nearest(rows)
-    cosine, random_cosine = unlabelled.caption_cosine(found, *captions)
-    recall, distinct = unlabelled.caption_recall(
+    cosine, random_cosine = caption_neighbours.caption_cosine(found, *captions)
+    recall, distinct = caption_retrieval.caption_recall(
         train, captions[0], val, captions[1], seed=meta["seed"]
     )
     # A ratio to nearly nothing says nothing; centred vectors have such a mean.

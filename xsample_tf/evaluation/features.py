@@ -1,7 +1,6 @@
 """Frozen features of a data directory, of one encoder or several in a single pass."""
 
 import dataclasses
-import random
 import time
 from collections.abc import Callable, Mapping
 
@@ -10,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from xsample_tf import data
-from xsample_tf.data.embed import TextEncoder
+from xsample_tf.data.text_encoder import TextEncoder
 from xsample_tf.errors import InputError
 
 Embed = Callable[[np.ndarray], np.ndarray]
@@ -53,40 +52,6 @@ def image_shape(encoder: keras.Model | Embed) -> tuple[int | None, int | None, i
     """Returns the (H, W, 3) that an encoder takes, None where it takes any or does not say."""
     _, height, width, channels = getattr(encoder, "input_shape", (None, None, None, 3))
     return height, width, channels
-
-
-def untrained(encoder: keras.Model, seed: int = 0) -> keras.Model:
-    """Returns the encoder's architecture with fresh weights: the baseline of every measure.
-
-    Normalisation constants that were adapted to data are kept. Other weights are drawn anew, the
-    same for the same seed, whatever has been drawn before.
-
-    Args:
-        encoder: A Keras model that can be rebuilt from its configuration.
-        seed: Of the weights.
-
-    Raises:
-        InputError: The model cannot be rebuilt.
-
-    Example:
-        >>> evaluate(encoder, "data/flickr8k", baseline=untrained(encoder))
-    """
-    state = random.getstate()
-    random.seed(seed)  # Keras draws the seeds of unseeded initializers from here.
-    try:
-        fresh = keras.models.clone_model(encoder)
-    except (NotImplementedError, TypeError, ValueError) as error:
-        raise InputError(
-            "encoder: expected a Keras model that can be rebuilt from its configuration, received "
-            f"{type(encoder).__name__} ({str(error).splitlines()[0]}); implement get_config"
-        ) from error
-    finally:
-        random.setstate(state)
-    for ours, theirs in zip(_layers(fresh), _layers(encoder), strict=True):
-        if isinstance(theirs, keras.layers.Normalization) and theirs.weights:
-            ours.set_weights(theirs.get_weights())
-            ours.finalize_state()
-    return fresh
 
 
 def extract(
@@ -157,7 +122,3 @@ def _checked(embeddings: np.ndarray, count: int, name: str, split: str) -> np.nd
             f"{count} images of {split}; its weights have diverged"
         )
     return embeddings
-
-
-def _layers(model: keras.Model) -> list[keras.layers.Layer]:
-    return [layer for layer in model._flatten_layers() if layer is not model]

@@ -3,16 +3,10 @@
 import numpy as np
 import tensorflow as tf
 
+from xsample_tf.evaluation.ranking import unit_rows
+
 NEIGHBOURS = 20
-TEMPERATURE = 0.07
 _QUERY_TILE = 4096
-
-
-def unit_rows(features: np.ndarray) -> np.ndarray:
-    """Returns `features` `[N, D]` as float32 rows of length 1; a zero row stays zero."""
-    features = np.asarray(features, np.float32)
-    length = np.linalg.norm(features, axis=1, keepdims=True)
-    return features / np.maximum(length, np.finfo(np.float32).tiny)
 
 
 def nearest(
@@ -79,41 +73,3 @@ def _merge(
     merged, place = tf.math.top_k(both, k)
     known = tf.concat([rows, tf.gather(candidates, column)], axis=1)
     return merged, tf.gather(known, place, axis=1, batch_dims=1)
-
-
-def knn_scores(
-    cosines: np.ndarray,
-    neighbour_labels: np.ndarray,
-    classes: int,
-    temperature: float = TEMPERATURE,
-) -> np.ndarray:
-    """Class scores of the weighted kNN classifier (arXiv 1805.01978, section 3.4).
-
-    A neighbour of cosine c votes for its label with weight exp(c / temperature).
-
-    Args:
-        cosines: Float `[Q, k]`, as `nearest` returns them.
-        neighbour_labels: Int `[Q, k]`, the neighbours' labels, 0 .. classes - 1.
-        classes: Number of classes C.
-        temperature: Of the weights; 0.07 is the convention, with k = 20.
-
-    Returns:
-        Float32 `[Q, C]`; 0 for a class that no neighbour has.
-    """
-    # Relative to the nearest neighbour: the same ranking, and no overflow at any temperature.
-    weights = np.exp((cosines - cosines[:, :1]) / temperature)
-    scores = np.zeros((len(cosines), classes), np.float32)
-    np.add.at(scores, (np.arange(len(cosines))[:, None], neighbour_labels), weights)
-    return scores
-
-
-def accuracy(scores: np.ndarray, labels: np.ndarray, top: int = 1) -> float:
-    """Share of rows whose label is among the `top` highest scores; a tie counts against it.
-
-    Args:
-        scores: Float `[N, C]`, finite.
-        labels: Int `[N]`.
-        top: How many guesses a row has.
-    """
-    own = np.take_along_axis(scores, np.asarray(labels)[:, None], axis=1)
-    return float(np.mean(np.sum(scores >= own, axis=1) <= top))

@@ -1,8 +1,9 @@
 """Losses: the cross-sample contrastive losses and what their target looks like."""
 
-from xsample_tf.losses.contrastive import ImageTextContrastiveLoss, XSampleContrastiveLoss
-from xsample_tf.losses.rows import contrastive_rows, image_text_rows
-from xsample_tf.losses.targets import TargetSummary, solve_target_temperature, summarize_target
+from xsample_tf.graphs.inspection import TargetSummary, solve_target_temperature, summarize_target
+from xsample_tf.losses.functional import contrastive_rows, image_text_rows
+from xsample_tf.losses.image_text import ImageTextContrastiveLoss
+from xsample_tf.losses.x_sample import XSampleContrastiveLoss
 
 __all__ = [
     "ImageTextContrastiveLoss",

@@ -2,9 +2,7 @@
 
 import tensorflow as tf
 
-# Candidates this close to the row's most similar one share the target at target temperature 0;
-# float equality would depend on how the products were rounded.
-TIE = 1e-4
+from xsample_tf.graphs.base import TIE
 
 
 def dense_rows(

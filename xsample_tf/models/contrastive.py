@@ -1,7 +1,6 @@
 """The model that `fit` trains: an encoder, a projector, and the contrastive step."""
 
 import functools
-import math
 import numbers
 from collections.abc import Callable
 from typing import Any
@@ -10,27 +9,14 @@ import keras
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
-from xsample_tf.models import passes
-from xsample_tf.models.replicated import ReplicatedModel
-from xsample_tf.models.update import apply_gradients, over_replicas
-
-# What is shown of a step; means over images, and over replicas; the number of steps skipped.
-METRICS = (
-    "loss",
-    "kl",
-    "target_entropy",
-    "effective_positives",
-    "own_mass",
-    "alignment",
-    "uniformity",
-    "projection_deviation",
-    "substituted",
-    "skipped",
-)
+from xsample_tf.models import microbatching
+from xsample_tf.models.distributed_model import DistributedModel
+from xsample_tf.models.gradient_step import apply_gradients
+from xsample_tf.models.step_metrics import METRICS, FiniteMean, ReplicaCount, projection_deviation
 
 
 @keras.saving.register_keras_serializable("xsample_tf")
-class XSampleModel(ReplicatedModel):
+class XSampleModel(DistributedModel):
     """Trains an encoder by a loss over the views of the whole batch (arXiv 2407.18134).
 
     `fit` takes a dataset of `(views, side)` or `(views, side, sample_weight)`: views float
@@ -88,7 +74,7 @@ class XSampleModel(ReplicatedModel):
         self.microbatch_size = microbatch_size
         self.finish_views = finish_views
         self._check_sizes()
-        kinds = {"loss": _Mean, "skipped": _Count}
+        kinds = {"loss": FiniteMean, "skipped": ReplicaCount}
         self._means = {name: kinds.get(name, keras.metrics.Mean)(name) for name in METRICS}
         self.built = True
 
@@ -119,7 +105,7 @@ class XSampleModel(ReplicatedModel):
             )
         return self.encoder(images, training=training)
 
-    def embed_views(self, views: passes.Views, training: bool = False) -> tf.Tensor:
+    def embed_views(self, views: microbatching.ViewTensors, training: bool = False) -> tf.Tensor:
         """Returns the projections `[B, V, P]` of views `[B, V, H, W, 3]`, at least in float32."""
         if self.finish_views is not None:
             views = self.finish_views(*views)
@@ -173,9 +159,9 @@ class XSampleModel(ReplicatedModel):
         return self.get_metrics_result()
 
     def _pass(
-        self, views: passes.Views, training: bool
-    ) -> tuple[tf.Tensor, tf.Tensor, passes.Backward]:
-        """Embeddings, penalty, and what takes the gradient: see `passes`."""
+        self, views: microbatching.ViewTensors, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor, microbatching.Backward]:
+        """Embeddings, penalty, and what takes the gradient: see `microbatching`."""
         if self.finish_views is None:
             views = tf.convert_to_tensor(views)
         weights, frozen, states = (
@@ -183,16 +169,21 @@ class XSampleModel(ReplicatedModel):
         )
         function = self._compiled_encode if self.encoder_is_compiled else self._encode
 
-        def encode(weights: list, states: list, views: passes.Views) -> tuple:
+        def encode(weights: list, states: list, views: microbatching.ViewTensors) -> tuple:
             return function(weights, frozen, states, views, training)
 
         size = self.microbatch_size
         if size is None or size == tf.nest.flatten(views)[0].shape[0]:
-            return passes.whole(encode, weights, states, views)
-        return passes.by_microbatches(encode, weights, states, views, size, self._collective)
+            return microbatching.full_batch(encode, weights, states, views)
+        return microbatching.microbatched(encode, weights, states, views, size, self._collective)
 
     def _encode(
-        self, weights: list, frozen: list, states: list, views: passes.Views, training: bool
+        self,
+        weights: list,
+        frozen: list,
+        states: list,
+        views: microbatching.ViewTensors,
+        training: bool,
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """`embed_views` as a function of all values that it reads."""
         roles = self._roles()
@@ -205,7 +196,7 @@ class XSampleModel(ReplicatedModel):
             penalty = tf.cast(sum(self.losses, 0.0), embeddings.dtype)
             states = [scope.get_current_value(state) for state in roles[2]]
         unknown = scope.state_mapping.keys() - {id(variable) for variable in variables}
-        drawn = passes.unseeded_operations() if self.microbatch_size else []
+        drawn = microbatching.unseeded_operations() if self.microbatch_size else []
         if unknown or drawn:
             raise InputError(
                 "encoder: expected random numbers and other state in variables of its layers, "
@@ -263,7 +254,7 @@ class XSampleModel(ReplicatedModel):
             "loss": loss,
             "kl": rows - entropy,
             "effective_positives": tf.exp(entropy),
-            "projection_deviation": _deviation(tf.stop_gradient(embeddings)),
+            "projection_deviation": projection_deviation(tf.stop_gradient(embeddings)),
         }
         if isinstance(side, dict) and "substituted" in side:
             values["substituted"] = tf.cast(side["substituted"], tf.float32)
@@ -310,35 +301,3 @@ class XSampleModel(ReplicatedModel):
             for name in ("encoder", "projector")
         }
         return cls(**{**config, **parts})
-
-
-class _Mean(keras.metrics.Mean):
-    """A mean that is NaN, not 0, when nothing was finite."""
-
-    def result(self) -> tf.Tensor:
-        return tf.where(self.count > 0, super().result(), math.nan)
-
-
-class _Count(keras.metrics.Metric):
-    """A sum of what happens on all replicas alike, so that one of them counts."""
-
-    def __init__(self, name: str):
-        super().__init__(name=name)
-        self.total = self.add_variable((), "zeros", aggregation="mean", name="total")
-
-    def update_state(self, value: tf.Tensor) -> None:
-        self.total.assign_add(value)
-
-    def result(self) -> tf.Tensor:
-        return tf.convert_to_tensor(self.total)
-
-
-def _deviation(embeddings: tf.Tensor) -> tf.Tensor:
-    """Standard deviation `[P]` of the normalised projections `[B, V, P]` of all replicas.
-
-    Its mean is 1 / sqrt(P) where they fill their P dimensions; a collapse shows as a drop.
-    """
-    unit = tf.math.l2_normalize(embeddings, axis=-1)
-    moments = [tf.reduce_mean(part, axis=[0, 1]) for part in (unit, tf.square(unit))]
-    moments = over_replicas("MEAN", moments)
-    return tf.sqrt(tf.maximum(moments[1] - tf.square(moments[0]), 0))

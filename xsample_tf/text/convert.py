@@ -7,7 +7,7 @@ import shutil
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
-from xsample_tf.text.handles import load_encoder
+from xsample_tf.text.load import load_encoder
 from xsample_tf.text.sentence_transformer import SentenceTransformerEncoder
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
-from xsample_tf.text.directory import read_layout, read_vocabulary, read_weights
 from xsample_tf.text.encoder import TextEncoder
+from xsample_tf.text.sentence_transformer_files import read_layout, read_vocabulary, read_weights
 from xsample_tf.text.transformer import Transformer
 from xsample_tf.text.wordpiece import WordPieceTokenizer
 

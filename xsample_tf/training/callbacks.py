@@ -16,7 +16,7 @@ from xsample_tf.training.options import Options
 _SKIPPED_WINDOW = 50
 
 
-class Intervals(keras.callbacks.Callback):
+class LogIntervals(keras.callbacks.Callback):
     """Closes log intervals: one line on the screen, in metrics.jsonl and in TensorBoard each.
 
     An interval ends every `log_every_steps` and at the end of an epoch, with the execution in which

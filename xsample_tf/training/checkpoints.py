@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from xsample_tf import models
 from xsample_tf.errors import InputError, suggest
-from xsample_tf.training.files import flush, writing
+from xsample_tf.files import flush, writing
 
 _ASIDE = ".aside-"
 _MANIFEST = "checkpoint.json"

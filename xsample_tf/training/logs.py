@@ -8,8 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from xsample_tf.data.records import write_atomic
-from xsample_tf.training.files import writing
+from xsample_tf.files import write_atomic, writing
 
 
 class Logs:

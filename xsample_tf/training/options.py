@@ -6,8 +6,8 @@ from typing import Any
 
 from xsample_tf.errors import InputError, suggest
 from xsample_tf.models import BACKBONES
+from xsample_tf.training.distributed.strategy import STRATEGIES
 from xsample_tf.training.optimizers import OPTIMIZERS
-from xsample_tf.training.strategy import STRATEGIES
 
 GRAPHS = ("cosine", "class", "label", "instance")
 AUGMENTATIONS = ("simclr", "autoaugment")

@@ -14,18 +14,18 @@ from typing import Any
 import tensorflow as tf
 
 from xsample_tf import data, evaluation, models, text
-from xsample_tf.data.records import read_manifest
+from xsample_tf.data.manifest import read_manifest
 from xsample_tf.errors import InputError
 from xsample_tf.export import export
-from xsample_tf.training import assemble
-from xsample_tf.training.callbacks import Intervals
+from xsample_tf.files import writing
+from xsample_tf.training import build, messages, precision
+from xsample_tf.training.callbacks import LogIntervals
 from xsample_tf.training.checkpoints import Checkpoints
-from xsample_tf.training.files import writing
+from xsample_tf.training.distributed.workers import Workers
 from xsample_tf.training.interruption import Interrupted, StopSignals
 from xsample_tf.training.logs import Logs
 from xsample_tf.training.options import Options
 from xsample_tf.training.run_directory import RunDirectory
-from xsample_tf.training.workers import Workers
 from xsample_tf.version import __version__
 
 # Of what a run prepares itself: small data, whose figures need some hundreds of images.
@@ -67,43 +67,41 @@ def _train(options: Options, workers: Workers) -> dict[str, Any]:
     with workers.together():
         dataset = open_dataset(options)
         steps_per_epoch = data.steps_per_epoch(options.data_dir, "train", options.batch_size)
-        total_steps = assemble.length(options, steps_per_epoch)
-        graph = assemble.make_graph(options, dataset)
+        total_steps = build.total_steps_of(options, steps_per_epoch)
+        graph = build.make_graph(options, dataset)
         replicas = strategy.num_replicas_in_sync
-        assemble.check_batch(options, replicas)
-        assemble.check_microbatches(options, replicas)
-        compiled, why = assemble.compile_step(options)
+        build.check_batch(options, replicas)
+        build.check_microbatches(options, replicas)
+        compiled, why = build.compile_step(options)
     workers.agree(_facts(options))
     with workers.together():
         directory = RunDirectory(options, log, workers.chief)
     tf.config.experimental.enable_tensor_float_32_execution(options.tf32)
-    policy = assemble.precision_policy(options)
+    policy = precision.precision_policy(options)
 
-    with StopSignals() as signals, directory, assemble.precision(policy):
-        temperature, summary = assemble.choose_target_temperature(options, graph, dataset)
+    with StopSignals() as signals, directory, precision.dtype_policy_scope(policy):
+        temperature, summary = build.choose_target_temperature(options, graph, dataset)
         with strategy.scope():
-            model = assemble.make_model(options)
-            optimizer, learning_rate = assemble.make_optimizer(
-                options, total_steps, steps_per_epoch
-            )
+            model = build.make_model(options)
+            optimizer, learning_rate = build.make_optimizer(options, total_steps, steps_per_epoch)
             model.compile(
                 optimizer,
-                assemble.make_loss(options, graph, temperature),
+                build.make_loss(options, graph, temperature),
                 jit_compile=compiled,
                 steps_per_execution=options.steps_per_execution,
             )
             model.optimizer.build(model.trainable_variables)
         log(
             f"{_describe_data(options)}; "
-            f"{assemble.describe_length(options, total_steps, steps_per_epoch)}"
+            f"{messages.describe_length(options, total_steps, steps_per_epoch)}"
         )
         log(
             f"model: {options.backbone}, {model.count_params() / 1e6:.1f} M weights with its "
             f"projector; {options.optimizer}, peak learning rate {learning_rate:g}; {policy}; "
             f"{replicas} replica{'s' if replicas > 1 else ''}; "
-            f"{assemble.describe_compilation(model, why)}"
+            f"{messages.describe_compilation(model, why)}"
         )
-        log(assemble.describe_target(summary, options))
+        log(messages.describe_target(summary, options))
         evaluate = _evaluation(model, options, temperature)
         step = _fit(
             model, directory, options, total_steps, steps_per_epoch, evaluate, signals, workers
@@ -223,7 +221,7 @@ def _fit(
 
     evaluate_if_due(first)  # At 0 the untrained encoder, to compare the later ones with.
     stream = _distribute(options, workers.strategy, first)
-    intervals = Intervals(
+    intervals = LogIntervals(
         logs,
         checkpoints,
         options,
@@ -236,7 +234,7 @@ def _fit(
     )
     # One Keras epoch for what is left: epochs are a matter of the global step here, so that a run
     # can continue in the middle of one.
-    with assemble.explained(options), signals.deferred():
+    with build.explained(options), signals.deferred():
         model.fit(
             stream,
             steps_per_epoch=total_steps - first,
@@ -262,7 +260,7 @@ def _distribute(
     def rows(context: tf.distribute.InputContext) -> tf.data.Dataset:
         workers = context.num_input_pipelines
         share = context.input_pipeline_id, workers
-        stream = assemble.make_stream(options, first_step, share)
+        stream = build.make_stream(options, first_step, share)
         if context.num_replicas_in_sync == workers:
             return stream
         own = context.get_per_replica_batch_size(options.batch_size)
@@ -283,7 +281,7 @@ def _evaluation(
         options.data_dir[0],
         projector=model.projector,
         image_size=options.image_size,
-        embedding=assemble.caption_vectors(options),
+        embedding=build.caption_vectors(options),
         seed=options.seed,
         temperature=options.temperature,
         **({"target_temperature": target_temperature} if of_captions else {}),

@@ -14,9 +14,9 @@ import keras
 
 from xsample_tf import data
 from xsample_tf.errors import InputError
-from xsample_tf.training import assemble
+from xsample_tf.files import write_text, writing
+from xsample_tf.training import build
 from xsample_tf.training.checkpoints import restore_weights
-from xsample_tf.training.files import write_text, writing
 from xsample_tf.training.options import Options
 
 
@@ -99,7 +99,7 @@ def load_encoder(
         raise InputError(f"run_dir: expected a run of tools/train.py, received {run_dir!r}")
     settings = _read_settings(path)
     known = {field.name for field in dataclasses.fields(Options)}
-    model = assemble.make_model(
+    model = build.make_model(
         Options(**{name: value for name, value in settings.items() if name in known})
     )
     name, step = restore_weights(path / "checkpoints", model, checkpoint, log)

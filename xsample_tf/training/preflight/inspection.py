@@ -11,11 +11,11 @@ from typing import Any
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
-from xsample_tf.training import assemble
+from xsample_tf.training import build
 from xsample_tf.training.options import Options
 from xsample_tf.training.preflight import loss_checks, rates, report, step_checks
 from xsample_tf.training.preflight.check import Check
-from xsample_tf.training.preflight.setting import Setting, open_setting
+from xsample_tf.training.preflight.setting import OpenedRun, open_run
 
 FORMAT = 1  # Of the report.
 _CHECKS_END = 120.0  # Seconds after which no group of checks begins, to be done in five minutes.
@@ -55,7 +55,7 @@ def inspect(options: Options, log: Callable[[str], None] = print) -> dict[str, A
     begin = time.perf_counter()
     tf32 = tf.config.experimental.tensor_float_32_execution_enabled()
     try:
-        with open_setting(options, log) as setting:
+        with open_run(options, log) as setting:
             machine = report.machine()
             log(report.header(machine, setting))
             tf.config.experimental.enable_tensor_float_32_execution(False)
@@ -66,7 +66,7 @@ def inspect(options: Options, log: Callable[[str], None] = print) -> dict[str, A
             tf.config.experimental.enable_tensor_float_32_execution(options.tf32)
             measured = {}
             rates.peak_memory()
-            with assemble.explained(options):
+            with build.explained(options):
                 for part, rate in rates.measure(setting):
                     measured[part] = rate
                     log(report.rate_row(part, rate))
@@ -92,10 +92,10 @@ def inspect(options: Options, log: Callable[[str], None] = print) -> dict[str, A
     return result
 
 
-def _checks(setting: Setting, end: float) -> Iterator[Check]:
+def _checks(setting: OpenedRun, end: float) -> Iterator[Check]:
     """Makes the checks, by groups, until the time is spent."""
     step = functools.cache(functools.partial(step_checks.take_step, setting))
-    whole = assemble.compile_step(setting.options)[0]
+    whole = build.compile_step(setting.options)[0]
     groups = {
         "loss and gradient": lambda: loss_checks.check_forms(setting),
         "train step": lambda: step_checks.check_replicas(setting, step),

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from xsample_tf.losses import XSampleContrastiveLoss
-from xsample_tf.training import assemble
+from xsample_tf.training import build
 from xsample_tf.training.preflight.check import Check
-from xsample_tf.training.preflight.setting import NOT_SPLIT, Setting
+from xsample_tf.training.preflight.setting import NOT_SPLIT, OpenedRun
 
 _VIEWS = 2048  # At most: a matrix of the reference has their square.
 _BOUND = 1e-5  # DESIGN's promise, of the largest value that the temperature allows.
@@ -37,13 +37,13 @@ class Batch:
         return Batch(*(x.astype(dtype) if x.dtype.kind == "f" else x for x in parts))
 
 
-def images_of(setting: Setting) -> int:
+def images_of(setting: OpenedRun) -> int:
     """Images in checks of the loss: the run's, as far as the reference can take them."""
     images = min(setting.options.batch_size, _VIEWS // setting.options.views)
     return images - images % (setting.several.num_replicas_in_sync if setting.several else 1)
 
 
-def make_batch(setting: Setting, images: int) -> Batch:
+def make_batch(setting: OpenedRun, images: int) -> Batch:
     """A batch of the run's graph, with embeddings as a projector gives them."""
     random = np.random.default_rng(0)
     shape = (images, setting.options.views, setting.options.projector_dim)
@@ -51,7 +51,7 @@ def make_batch(setting: Setting, images: int) -> Batch:
     embeddings = image + random.standard_normal(shape, np.float32)
     weights = random.uniform(0.5, 1.5, images).astype(np.float32)
     return Batch(
-        assemble.side_information(setting.options, setting.graph, images), embeddings, weights
+        build.side_information(setting.options, setting.graph, images), embeddings, weights
     )
 
 
@@ -85,7 +85,7 @@ def make_function(
     return lambda: function(*shares)
 
 
-def check_forms(setting: Setting) -> Iterator[Check]:
+def check_forms(setting: OpenedRun) -> Iterator[Check]:
     """Both forms, on one device and on several."""
     problem = _Problem(setting)
     one_device = tf.distribute.get_strategy()
@@ -99,7 +99,7 @@ def check_forms(setting: Setting) -> Iterator[Check]:
             yield problem.check(name, form, setting.several)
 
 
-def check_compiled(setting: Setting) -> Iterator[Check]:
+def check_compiled(setting: OpenedRun) -> Iterator[Check]:
     """The dense form compiled by XLA; the tiled form always is."""
     name = "loss and gradient, compiled by XLA, one device"
     yield _Problem(setting).check(name, "dense", tf.distribute.get_strategy(), compiled=True)
@@ -108,7 +108,7 @@ def check_compiled(setting: Setting) -> Iterator[Check]:
 class _Problem:
     """A batch of the run's loss and its exact solution: the dense form in float64 on the CPU."""
 
-    def __init__(self, setting: Setting):
+    def __init__(self, setting: OpenedRun):
         self._setting = setting
         self._batch = make_batch(setting, images_of(setting))
         loss = setting.loss(implementation="dense", dtype="float64")

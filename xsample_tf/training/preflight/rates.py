@@ -9,11 +9,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from xsample_tf import models
-from xsample_tf.training import assemble
+from xsample_tf import devices, models
+from xsample_tf.training import build, precision
 from xsample_tf.training.options import Options
 from xsample_tf.training.preflight import loss_checks
-from xsample_tf.training.preflight.setting import Setting
+from xsample_tf.training.preflight.setting import OpenedRun
 
 _BUDGET = 12.0  # Seconds for the timed steps of a part.
 _LEAST = 3  # Timed steps of a part.
@@ -35,7 +35,7 @@ class Rate:
     steps: int
 
 
-def measure(setting: Setting) -> Iterator[tuple[str, Rate]]:
+def measure(setting: OpenedRun) -> Iterator[tuple[str, Rate]]:
     """Measures "input", "encoder", "loss", "step" and "run", in the run's precision.
 
     "step" is `fit` on a batch that lies in memory, "run" is `fit` on the stream. On a CPU the batch
@@ -43,18 +43,18 @@ def measure(setting: Setting) -> Iterator[tuple[str, Rate]]:
     run's all the same.
     """
     options, strategy = setting.options, setting.strategy
-    compiled, _ = assemble.compile_step(options)
+    compiled, _ = build.compile_step(options)
 
     def make_optimizer() -> keras.Optimizer:
-        return assemble.make_optimizer(options, setting.total_steps, setting.steps_per_epoch)[0]
+        return build.make_optimizer(options, setting.total_steps, setting.steps_per_epoch)[0]
 
-    policy = assemble.precision_policy(options)
+    policy = precision.precision_policy(options)
     model = setting.model(options, strategy, policy, compiled, make_optimizer, setting.loss())
     images = _affordable(setting, model)
     if images < options.batch_size:
         model.microbatch_size = None  # It need not divide so few.
     options = dataclasses.replace(options, batch_size=images)
-    yield "input", _rate_of_input(assemble.make_stream(options), images)
+    yield "input", _rate_of_input(build.make_stream(options), images)
     in_memory = _first_batch(options)
     views, _ = next(iter(strategy.experimental_distribute_dataset(in_memory)))
     encoder = tf.function(_pass_of_encoder(model), autograph=False, jit_compile=compiled)
@@ -63,7 +63,7 @@ def measure(setting: Setting) -> Iterator[tuple[str, Rate]]:
     loss = loss_checks.make_function(setting.loss(), batch, strategy, compiled)
     yield "loss", _rate(lambda: _wait(strategy, loss()[1]), setting.options.batch_size)
     yield "step", _rate_of_fit(model, in_memory, images)
-    yield "run", _rate_of_fit(model, assemble.make_stream(options), images)
+    yield "run", _rate_of_fit(model, build.make_stream(options), images)
 
 
 def peak_memory() -> int | None:
@@ -77,10 +77,10 @@ def peak_memory() -> int | None:
     return max(peaks, default=None)
 
 
-def _affordable(setting: Setting, model: models.XSampleModel) -> int:
+def _affordable(setting: OpenedRun, model: models.XSampleModel) -> int:
     """Images in a step: the run's, or on a CPU as many as take some seconds."""
     options, replicas = setting.options, setting.strategy.num_replicas_in_sync
-    if assemble.accelerated() or options.batch_size < 8 * replicas:
+    if devices.accelerated() or options.batch_size < 8 * replicas:
         return options.batch_size
     encoder = _pass_of_encoder(model)  # Eagerly: tracing takes longer than this.
 
@@ -98,7 +98,7 @@ def _affordable(setting: Setting, model: models.XSampleModel) -> int:
 
 def _first_batch(options: Options) -> tf.data.Dataset:
     """A batch, again and again from memory; no larger window than it is read."""
-    stream = assemble.make_stream(dataclasses.replace(options, shuffle_window=1))
+    stream = build.make_stream(dataclasses.replace(options, shuffle_window=1))
     return stream.take(1).cache().repeat()
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from xsample_tf.training import assemble
+from xsample_tf.training import build, precision
 from xsample_tf.training.preflight import loss_checks
 from xsample_tf.training.preflight.check import Check
 from xsample_tf.training.preflight.rates import Rate
-from xsample_tf.training.preflight.setting import Setting
+from xsample_tf.training.preflight.setting import OpenedRun
 from xsample_tf.version import __version__
 
 _PACKAGES = ("tensorflow", "keras", "numpy")
@@ -63,19 +63,19 @@ def _cpu() -> str:
     return platform.processor() or platform.machine()
 
 
-def header(machine: dict[str, Any], setting: Setting) -> str:
+def header(machine: dict[str, Any], setting: OpenedRun) -> str:
     """What is looked at, before the tables."""
     options, replicas = setting.options, setting.strategy.num_replicas_in_sync
     gpus = ", ".join(gpu["name"] for gpu in machine["gpus"]) or "no GPU"
     versions = ", ".join(
         f"{name} {machine['versions'][name]}" for name in ("xsample_tf", *_PACKAGES)
     )
-    compiled, _ = assemble.compile_step(options)
+    compiled, _ = build.compile_step(options)
     return (
         f"machine: {machine['cpu']}, {machine['cores']} cores; {gpus}; {versions}\n"
         f"data: {setting.images}\n"
         f"run: {options.backbone}, batch {options.batch_size} of {options.views} views at "
-        f"{options.image_size} pixels; {assemble.precision_policy(options)}; "
+        f"{options.image_size} pixels; {precision.precision_policy(options)}; "
         f"{replicas} replica{'s' if replicas > 1 else ''}; XLA "
         f"{'on' if compiled else 'off, but for the tiled loss'}"
     )
@@ -107,7 +107,7 @@ def as_json(check: Check) -> dict[str, Any]:
     }
 
 
-def notes(setting: Setting, rates: dict[str, Rate]) -> list[str]:
+def notes(setting: OpenedRun, rates: dict[str, Rate]) -> list[str]:
     """In what this was not the run."""
     options, small = setting.options, setting.small()
     lines = []
@@ -131,7 +131,7 @@ def notes(setting: Setting, rates: dict[str, Rate]) -> list[str]:
     return lines
 
 
-def footer(report: dict[str, Any], setting: Setting) -> str:
+def footer(report: dict[str, Any], setting: OpenedRun) -> str:
     """What follows from the tables, the verdict last."""
     lines = [f"note: {line}" for line in report["notes"]]
     if report["peak_device_memory"] is not None:

@@ -11,10 +11,11 @@ import tensorflow as tf
 
 from xsample_tf import data, graphs, losses, models, text
 from xsample_tf.errors import InputError
-from xsample_tf.training import assemble, cluster
+from xsample_tf.training import build, precision
+from xsample_tf.training.distributed import cluster
+from xsample_tf.training.distributed.strategy import make_strategy
 from xsample_tf.training.options import Options
 from xsample_tf.training.run import open_dataset
-from xsample_tf.training.strategy import make_strategy
 
 _SCENES = 256  # Generated images, where the run's are not there yet.
 # Why there may be nothing to compare one device with.
@@ -23,7 +24,7 @@ _CHECK_SIZE = 64  # Pixels of the images in checks, at most: what they check doe
 
 
 @dataclasses.dataclass(frozen=True)
-class Setting:
+class OpenedRun:
     """The run, opened.
 
     Attributes:
@@ -73,7 +74,7 @@ class Setting:
 
     def loss(self, **changes: object) -> losses.XSampleContrastiveLoss:
         """The run's loss, but for these arguments."""
-        loss = assemble.make_loss(self.options, self.graph, self.target_temperature)
+        loss = build.make_loss(self.options, self.graph, self.target_temperature)
         return type(loss).from_config(loss.get_config() | changes)
 
     def model(
@@ -86,21 +87,21 @@ class Setting:
         loss: losses.XSampleContrastiveLoss,
     ) -> models.XSampleModel:
         """The run's model, ready for `fit`, on these devices and in this precision."""
-        with assemble.precision(policy), strategy.scope():
-            model = assemble.make_model(options)
+        with precision.dtype_policy_scope(policy), strategy.scope():
+            model = build.make_model(options)
             model.compile(make_optimizer(), loss, jit_compile=compiled)
         return model
 
 
 @contextlib.contextmanager
-def open_setting(options: Options, log: Callable[[str], None]) -> Iterator[Setting]:
+def open_run(options: Options, log: Callable[[str], None]) -> Iterator[OpenedRun]:
     """Opens the run as `train` would, but for its directory.
 
     Raises:
         InputError: The options or the data cannot be used; the same that `train` would say. Or
             several machines are asked for.
     """
-    if cluster.find(options.strategy) is not None:
+    if cluster.cluster_from_environment(options.strategy) is not None:
         raise InputError(
             "strategy: expected one machine, received several workers; unset TF_CONFIG and use "
             "--strategy=mirrored, on each machine by itself"
@@ -115,12 +116,12 @@ def open_setting(options: Options, log: Callable[[str], None]) -> Iterator[Setti
             images = f"{_SCENES} generated scenes, since {images} is not there yet"
         dataset = open_dataset(options)
         steps_per_epoch = data.steps_per_epoch(options.data_dir, "train", options.batch_size)
-        total_steps = assemble.length(options, steps_per_epoch)
-        graph = assemble.make_graph(options, dataset)
+        total_steps = build.total_steps_of(options, steps_per_epoch)
+        graph = build.make_graph(options, dataset)
         strategy = make_strategy(options.strategy)
-        assemble.check_batch(options, strategy.num_replicas_in_sync)
-        temperature, _ = assemble.choose_target_temperature(options, graph, dataset)
-        yield Setting(
+        build.check_batch(options, strategy.num_replicas_in_sync)
+        temperature, _ = build.choose_target_temperature(options, graph, dataset)
+        yield OpenedRun(
             options,
             images,
             generated,

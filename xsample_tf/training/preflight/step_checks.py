@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from xsample_tf.training import assemble
+from xsample_tf.training import build, precision
 from xsample_tf.training.preflight.check import Check
-from xsample_tf.training.preflight.setting import NOT_SPLIT, Setting
+from xsample_tf.training.preflight.setting import NOT_SPLIT, OpenedRun
 
 # Of the norm, in float64. An untrained ResNet amplifies float32's rounding to 1e-2 of the step, on
 # one device too: the order of the images is enough.
@@ -36,7 +36,7 @@ class Step:
 
 
 def take_step(
-    setting: Setting, strategy: tf.distribute.Strategy, policy: str, compiled: bool = False
+    setting: OpenedRun, strategy: tf.distribute.Strategy, policy: str, compiled: bool = False
 ) -> Step:
     """One step of `fit` on the run's first images, at a small size; same weights each time."""
     options = setting.small()
@@ -46,7 +46,7 @@ def take_step(
         options, strategy, policy, compiled, lambda: keras.optimizers.SGD(1.0), loss
     )
     before = [np.array(weight) for weight in model.weights]
-    model.fit(assemble.make_stream(options), steps_per_epoch=1, shuffle=False, verbose=0)
+    model.fit(build.make_stream(options), steps_per_epoch=1, shuffle=False, verbose=0)
     trained = {id(weight) for weight in model.trainable_weights}
     changes = {True: [np.zeros(0)], False: [np.zeros(0)]}
     for weight, value in zip(model.weights, before, strict=True):
@@ -58,7 +58,7 @@ def take_step(
     )
 
 
-def check_replicas(setting: Setting, step: Callable[..., Step]) -> Iterator[Check]:
+def check_replicas(setting: OpenedRun, step: Callable[..., Step]) -> Iterator[Check]:
     """A step on several replicas against one device, and the statistics of batch norm."""
     name, norm = f"train step, {setting.several_name}", f"batch norm, {setting.several_name}"
     if setting.several is None:
@@ -74,7 +74,7 @@ def check_replicas(setting: Setting, step: Callable[..., Step]) -> Iterator[Chec
         yield Check(norm, note="the model has none")
 
 
-def check_compiled(setting: Setting, step: Callable[..., Step]) -> Iterator[Check]:
+def check_compiled(setting: OpenedRun, step: Callable[..., Step]) -> Iterator[Check]:
     """A step compiled by XLA against one that is not, on one device."""
     one_device = tf.distribute.get_strategy()
     plain, compiled = (step(one_device, "float64", compiled) for compiled in (False, True))
@@ -82,18 +82,18 @@ def check_compiled(setting: Setting, step: Callable[..., Step]) -> Iterator[Chec
     yield Check("train step, compiled by XLA, one device", error, _UPDATE_BOUND)
 
 
-def check_precision(setting: Setting, step: Callable[..., Step]) -> Iterator[Check]:
+def check_precision(setting: OpenedRun, step: Callable[..., Step]) -> Iterator[Check]:
     """A step in the run's precision, or in what the device has, against float32."""
     options = setting.options
-    policy = assemble.precision_policy(options)
+    policy = precision.precision_policy(options)
     if policy == "float32":
-        policy = assemble.precision_policy(dataclasses.replace(options, precision="auto"))
+        policy = precision.precision_policy(dataclasses.replace(options, precision="auto"))
     if policy == "float32":
         yield Check("bfloat16", note="the run computes in float32, as --precision=auto would here")
         return
     epsilon = _EPSILON[keras.DTypePolicy(policy).compute_dtype]
     replicas = setting.strategy.num_replicas_in_sync
-    compiled, _ = assemble.compile_step(options)
+    compiled, _ = build.compile_step(options)
     exact = step(tf.distribute.get_strategy(), "float32")
     rounded = step(setting.strategy, policy, compiled)
     name = f"{policy}, {'one device' if replicas == 1 else setting.several_name}"

@@ -1,0 +1,160 @@
+"""Image files as people have them -> JPEG or PNG bytes that TensorFlow reads as viewers do.
+
+Eight-bit RGB and grey JPEG and PNG files are kept byte for byte. Everything else that Pillow opens
+(CMYK, palette, alpha, 16 bits, EXIF rotation, animation, WebP, GIF, BMP, TIFF) is encoded again,
+and so is what `ImageRules.resize` makes smaller.
+"""
+
+import dataclasses
+import io
+
+import numpy as np
+import tensorflow as tf
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+MIN_SIDE = 8  # Pixels; what is smaller is a tracking pixel or a failed download.
+MAX_PIXELS = 89_000_000  # Pillow warns of a decompression bomb above this.
+_LOSSY = frozenset({"AVIF", "JPEG", "JPEG2000", "MPO", "WEBP"})
+
+
+class ImageError(Exception):
+    """An image that cannot be used; `str(error)` is the reason it is counted under."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageRules:
+    """What images must be like, and what is made of them.
+
+    Attributes:
+        min_side: Pixels of the shorter side below which an image is left out.
+        max_aspect: Longer over shorter side above which an image is left out; None: no limit.
+        resize: Shorter side that larger images are brought to; 0 keeps every image's size.
+        jpeg_quality: Of what is resized.
+    """
+
+    min_side: int = MIN_SIDE
+    max_aspect: float | None = None
+    resize: int = 0
+    jpeg_quality: int = 90
+
+
+KEEP_ORIGINAL = ImageRules()
+
+
+def normalize(content: bytes, form: ImageRules = KEEP_ORIGINAL) -> tuple[bytes, bool]:
+    r"""Returns the bytes to store for one image file, and whether it was encoded again.
+
+    Transparent pixels become white, of an animation the first frame is taken, an EXIF rotation is
+    carried out, 16 bits keep their upper 8. Lossy sources are stored as JPEG of quality 95 without
+    chroma subsampling, others as PNG. What `form.resize` makes smaller is stored as JPEG.
+
+    Args:
+        content: The whole image file.
+        form: What the image must be like, and its size.
+
+    Raises:
+        ImageError: with the reason "empty_file", "not_an_image", "undecodable" (truncated or
+            corrupt), "too_small", "too_large", "extreme_aspect" or "unsupported_pixels".
+
+    Example:
+        >>> normalize(open("photo.webp", "rb").read())[0][:3]
+        b'\xff\xd8\xff'
+    """
+    if not content:
+        raise ImageError("empty_file")
+    try:
+        image = Image.open(io.BytesIO(content))
+    except UnidentifiedImageError as error:
+        raise ImageError("not_an_image") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError("too_large") from error
+    except Exception as error:  # Pillow's parsers raise many types on hostile headers.
+        raise ImageError("undecodable") from error
+    if min(image.size) < form.min_side:
+        raise ImageError("too_small")
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError("too_large")
+    if form.max_aspect and max(image.size) > form.max_aspect * min(image.size):
+        raise ImageError("extreme_aspect")
+    smaller = 0 < form.resize < min(image.size)
+    reencode = smaller or not _is_plain(image, content)
+    stored = _encode(image, form, smaller) if reencode else content
+    _check_decodes(stored)
+    return stored, reencode
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """Returns uint8 `[H, W, 3]` or `[H, W]` as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=3)
+    return buffer.getvalue()
+
+
+def _is_plain(image: Image.Image, content: bytes) -> bool:
+    """Whether TensorFlow's decoder sees in these bytes what a viewer shows."""
+    if image.mode not in ("RGB", "L"):
+        return False
+    if image.format == "PNG":
+        # Bit depth and colour type stand in the header: Pillow shows 16-bit RGB as "RGB".
+        plain = content[24] == 8 and content[25] in (0, 2) and "transparency" not in image.info
+        return plain and not getattr(image, "is_animated", False) and _upright(image)
+    return image.format in ("JPEG", "MPO") and _upright(image)
+
+
+def _upright(image: Image.Image) -> bool:
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1) in (0, 1)
+    except Exception:  # Broken EXIF says nothing about rotation, and the pixels may be fine.
+        return True
+
+
+def _encode(image: Image.Image, form: ImageRules, smaller: bool) -> bytes:
+    lossy = image.format in _LOSSY
+    try:
+        if smaller:
+            image.draft(None, [2 * side for side in _resized(image.size, form.resize)])
+        image.load()
+        image = _to_eight_bits(image if _upright(image) else ImageOps.exif_transpose(image))
+        if smaller:
+            image = image.resize(_resized(image.size, form.resize), Image.Resampling.LANCZOS)
+    except ImageError:
+        raise
+    except Exception as error:
+        raise ImageError("undecodable") from error
+    if not lossy and not smaller:
+        return encode_png(np.asarray(image))
+    buffer = io.BytesIO()
+    if smaller:
+        image.save(buffer, "JPEG", quality=form.jpeg_quality)
+    else:
+        image.save(buffer, "JPEG", quality=95, subsampling=0)
+    return buffer.getvalue()
+
+
+def _resized(size: tuple[int, int], shorter: int) -> tuple[int, int]:
+    """Returns width and height of the same proportions whose smaller is `shorter`."""
+    return tuple(round(side * shorter / min(size)) for side in size)
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Returns an image of mode "RGB" or "L"."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ImageError("unsupported_pixels")  # No agreed range to bring to 8 bits.
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+
+
+def _check_decodes(content: bytes) -> None:
+    """Decodes with the decoder that training uses; the eighth-size JPEG reads every bit as well."""
+    try:
+        if content.startswith(b"\xff\xd8"):
+            tf.io.decode_jpeg(content, ratio=8)
+        else:
+            tf.io.decode_png(content)
+    except tf.errors.OpError as error:
+        raise ImageError("undecodable") from error

@@ -1,0 +1,1 @@
+"""Preparation: sources to data directories."""

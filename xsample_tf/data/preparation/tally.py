@@ -1,0 +1,98 @@
+"""Counts what a preparation kept and left out, by reason."""
+
+import collections
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from xsample_tf.data import sources
+from xsample_tf.data.sources.base import FETCH
+from xsample_tf.errors import InputError
+
+
+@dataclasses.dataclass
+class Tally:
+    """What was read, kept and left out, over all blocks.
+
+    Attributes:
+        seen: Images of the source.
+        kept: Records by split.
+        reasons: Images, captions and rows left out, by reason.
+        examples: The key of one of them, by reason.
+        encoded_again: Records whose image is not the source's file byte for byte.
+        never_fetched: Links of the source that gave no file; they are in `seen` and `reasons`.
+        filtered: Images that filters alone left out.
+    """
+
+    seen: int
+    kept: collections.Counter
+    reasons: collections.Counter
+    examples: dict[str, str]
+    encoded_again: int
+    never_fetched: int
+    filtered: int
+
+    @classmethod
+    def of(
+        cls, source: sources.Source, held_out: sources.Source | None, entries: Sequence[dict]
+    ) -> "Tally":
+        """Adds up the blocks' entries and what the sources left out while listing."""
+        tally = cls(0, collections.Counter(), collections.Counter(source.rejected), {}, 0, 0, 0)
+        if held_out:
+            tally.reasons.update(held_out.rejected)
+        tally.seen = tally.reasons.total()
+        tally.never_fetched = sum(
+            count for reason, count in tally.reasons.items() if reason.startswith(FETCH)
+        )
+        for entry in entries:
+            tally.seen += entry["seen"]
+            tally.encoded_again += entry["encoded_again"]
+            tally.filtered += entry["filtered"]
+            tally.reasons.update(entry["reasons"])
+            tally.examples = entry["examples"] | tally.examples
+            for split, shard in entry["shards"].items():
+                tally.kept[split] += shard["records"]
+        return tally
+
+    def arrange(self, kept: dict[str, int], duplicates: int, example: str) -> None:
+        """Takes over what a second pass keeps and leaves out."""
+        self.kept = collections.Counter(kept)
+        self.filtered += duplicates
+        if duplicates:
+            self.reasons["duplicate_image"] = duplicates
+            self.examples["duplicate_image"] = example
+
+    def check(self, max_rejected_fraction: float, source: str) -> None:
+        """Raises `InputError` when there is too little to train on."""
+        # Dead links and what was to be left out do not say that the source was misread.
+        judged = self.seen - self.never_fetched - self.filtered
+        left_out = judged - self.kept.total()
+        found = ", ".join(self._reasons()) or "it is empty"
+        if not self.kept["train"]:
+            raise InputError(
+                f"source: no usable training record in {source}: {found}; once "
+                "they are mended, start over with --overwrite"
+            )
+        if left_out > max_rejected_fraction * judged:
+            raise InputError(
+                f"source: {left_out:,} of {judged:,} images of {source} cannot be used, more "
+                f"than max_rejected_fraction={max_rejected_fraction:g}: {found}; once they are "
+                "mended, start over with --overwrite"
+            )
+
+    def log(self, log: Callable[[str], None]) -> None:
+        """Logs the yield as a table."""
+        log(f"{'listed':<24}{self.seen:>12,} images")
+        for split, count in sorted(self.kept.items()):
+            log(f"{split:<24}{count:>12,} records  {count / self.seen:7.2%}")
+        for reason, count in self.reasons.most_common():
+            example = f"  first {self.examples[reason]}" if reason in self.examples else ""
+            log(f"  {reason:<22}{count:>12,} left out {count / self.seen:7.2%}{example}")
+        if self.encoded_again:
+            log(f"{'encoded again':<24}{self.encoded_again:>12,} images")
+
+    def _reasons(self) -> list[str]:
+        return [
+            f"{reason} {count:,}"
+            + (f" ({self.examples[reason]})" if reason in self.examples else "")
+            for reason, count in self.reasons.most_common()
+        ]

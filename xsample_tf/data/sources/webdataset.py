@@ -1,0 +1,41 @@
+"""Tars as `webdataset` writes them: `webdataset:PATTERN`."""
+
+import glob
+import os
+import re
+from collections.abc import Iterator
+
+from xsample_tf.data.sources.archives import Tars
+from xsample_tf.data.sources.base import Classes, Options
+from xsample_tf.errors import InputError
+
+
+def open_webdataset(where: str, options: Options, classes: Classes | None) -> Tars:
+    """Opens `webdataset:PATTERN`, tars by name, `*` or `{00000..00331}`.
+
+    Raises:
+        InputError: no such file, a compressed one, or no image in any.
+    """
+    files = [file for pattern in _ranges(where) for file in sorted(glob.glob(pattern)) or [pattern]]
+    absent = next((file for file in files if not os.path.isfile(file)), None)
+    if absent:
+        raise InputError(f"source: no file {absent}; expected tars such as webdataset:data/*.tar")
+    for file in files:
+        with open(file, "rb") as content:
+            if content.read(2) == b"\x1f\x8b":
+                raise InputError(
+                    f"source: expected a plain tar, received gzip in {file}; gunzip it"
+                )
+    return Tars(files, options, classes)
+
+
+def _ranges(pattern: str) -> Iterator[str]:
+    """Yields the pattern with each number of its first range {FIRST..LAST}, and so on."""
+    found = re.search(r"\{(\d+)\.\.(\d+)\}", pattern)
+    if not found:
+        yield pattern
+        return
+    first, last = found.groups()
+    for number in range(int(first), int(last) + 1):
+        filled = f"{number:0{len(first)}d}"
+        yield from _ranges(pattern[: found.start()] + filled + pattern[found.end() :])

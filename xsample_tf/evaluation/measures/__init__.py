@@ -1,0 +1,1 @@
+"""Measures: what is computed of frozen features, a file each."""

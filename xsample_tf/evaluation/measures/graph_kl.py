@@ -1,0 +1,54 @@
+"""KL divergence between the caption graph and the embedding graph."""
+
+import numpy as np
+
+from xsample_tf import graphs, losses
+
+DIVERGENCE_BATCH = 256
+
+
+def graph_divergence(
+    features: np.ndarray,
+    captions: np.ndarray,
+    temperature: float = 0.1,
+    target_temperature: float = 0.1,
+    batch: int = DIVERGENCE_BATCH,
+) -> tuple[float, float]:
+    """KL(s || p) between the caption graph and the embedding graph (arXiv 2407.18134, section 3).
+
+    The X-CLR loss minus its target's entropy, of one view an image, with the images taken in order
+    in batches of one size: the number of candidates is part of the measure. A last, short batch is
+    filled up with images before it, which are not counted again.
+
+    Args:
+        features: Float `[N, D]`, N >= 2; only directions count.
+        captions: Caption vectors, float `[N, T]`.
+        temperature: tau of the embedding graph p.
+        target_temperature: tau_s of the caption graph s.
+        batch: Images in a batch, at most N of them.
+
+    Returns:
+        Mean KL in nats, and the mean KL of an embedding that relates all images alike.
+
+    Example:
+        >>> kl, uniform = graph_divergence(encoder(images), caption_vectors)
+    """
+    count = len(features)
+    batch = min(batch, count)
+    divergence, uniform = np.empty(count), np.empty(count)
+    graph = graphs.CosineGraph()
+    for first in range(0, count, batch):
+        start = min(first, count - batch)
+        part = slice(start, start + batch)
+        loss, statistics = losses.contrastive_rows(
+            np.asarray(features[part, None], np.float32),
+            np.asarray(captions[part], np.float32),
+            graph,
+            temperature,
+            target_temperature,
+        )
+        new = slice(first - start, None)
+        entropy = statistics["target_entropy"].numpy()[new]
+        divergence[first : first + batch] = loss.numpy()[new] - entropy
+        uniform[first : first + batch] = np.log(batch - 1) - entropy
+    return float(np.mean(divergence)), float(np.mean(uniform))

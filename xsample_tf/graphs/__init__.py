@@ -1,0 +1,19 @@
+"""Similarity graphs: how the samples of a batch relate to each other.
+
+The target of the loss is a softmax over the rows of such a graph (arXiv 2407.18134, section 3). The
+graph decides the objective: captions give X-CLR, labels give SupCon, the image itself gives SimCLR.
+"""
+
+from xsample_tf.graphs.base import SimilarityGraph
+from xsample_tf.graphs.caption import CosineGraph
+from xsample_tf.graphs.instance import InstanceGraph
+from xsample_tf.graphs.label import LABEL_LIMIT, ClassGraph, LabelGraph
+
+__all__ = [
+    "LABEL_LIMIT",
+    "ClassGraph",
+    "CosineGraph",
+    "InstanceGraph",
+    "LabelGraph",
+    "SimilarityGraph",
+]

@@ -1,0 +1,71 @@
+"""Similarity graphs: how the samples of a batch relate to each other.
+
+The target of the loss is a softmax over the rows of such a graph (arXiv 2407.18134, section 3);
+which graph is used decides the objective: captions give X-CLR, labels give SupCon, the image
+itself gives SimCLR.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+
+class SimilarityGraph:
+    """How samples relate: side information in, similarities in [-1, 1] out.
+
+    A graph of one's own derives from this class, names the feature it needs and implements
+    `compare` (and `get_config`, where it has arguments).
+
+    Attributes:
+        features: Name of the side information: "embedding", "label", or "index", the image's
+            place in the global batch, which the loss supplies.
+        target_temperature: The graph's own temperature of the target softmax; 0 is its limit,
+            uniform over the most similar candidates.
+        inner_product: Whether `compare` is the inner product of prepared vectors; the loss then
+            uses products of full precision, which GPUs otherwise round.
+    """
+
+    features: str = "embedding"
+    target_temperature: float = 0.1
+    inner_product: bool = False
+
+    def similarity(self, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+        """Returns similarities float32 `[R, C]` of side information `[R, ...]` and `[C, ...]`.
+
+        The result is symmetric in its arguments and lies in [-1, 1]; float64 side information may
+        give float64.
+        """
+        return self.compare(self.prepare(rows), self.prepare(columns))
+
+    def prepare(self, side: tf.Tensor) -> tf.Tensor:
+        """Returns what `compare` takes, `[B, ...]`: whatever can be done once an image."""
+        return side
+
+    def compare(self, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+        """Returns similarities `[R, C]` of prepared side information `[R, ...]` and `[C, ...]`."""
+        raise NotImplementedError(f"abstract: {type(self).__name__} must implement compare")
+
+    def valid(self, prepared: tf.Tensor) -> tf.Tensor:
+        """Returns which images' prepared side information is usable, bool `[B]`.
+
+        The others' loss is NaN, for compiled steps, in which no error can be raised.
+        """
+        return tf.ones(tf.shape(prepared)[:1], tf.bool)
+
+    def check(self, side: tf.Tensor) -> None:
+        """Raises `InputError` when the values `[B, ...]` cannot be used; called when eager only."""
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "SimilarityGraph":
+        """Builds the graph from `get_config`'s result."""
+        return cls(**config)
+
+
+# Candidates this close to the row's most similar one share the target at target temperature 0;
+# float equality would depend on how the products were rounded.
+TIE = 1e-4

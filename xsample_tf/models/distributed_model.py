@@ -1,0 +1,152 @@
+"""What Keras's `fit` and `evaluate` lack under `tf.distribute`, in one place (Keras 3.15)."""
+
+import contextlib
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from xsample_tf.errors import InputError
+
+
+class DistributedModel(keras.Model):
+    """A model whose own steps `fit` and `evaluate` run on every replica of any strategy.
+
+    Keras 3.15 calls a model symbolically before its first step, on batches that are none of any
+    replica; its `steps_per_execution` fails under `MirroredStrategy`, and its `fit` fails under
+    `MultiWorkerMirroredStrategy`. Here a step returns scalars by name, which are averaged over the
+    replicas, and nothing is called beforehand: the model is built when it is made.
+
+    Attributes:
+        seconds_waiting: How long steps have waited for data.
+    """
+
+    seconds_waiting = 0.0
+
+    def build(self, input_shape: Any = None) -> None:
+        """Does nothing: all parts are built already."""
+
+    def _maybe_symbolic_build(self, *unused: Any, **arguments: Any) -> None:
+        """Does nothing, as all is built."""
+
+    def fit(self, x: Any = None, *arguments: Any, **options: Any) -> keras.callbacks.History:
+        """As Keras's; refuses a model and a dataset that do not fit the strategy in force.
+
+        Raises:
+            InputError: The model, or a part of it, was made outside of the strategy's scope, or
+                several workers would not share the batches by rows.
+        """
+        _check_scope(self)
+        check_sharding(self.distribute_strategy, x)
+        return super().fit(x, *arguments, **options)
+
+    def make_train_function(self, force: bool = False) -> Callable:
+        """Makes the function of an iterator that `fit` calls."""
+        if not self.optimizer.built:  # A second time, the scale of float16 would start anew.
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+        if self.train_function is None or force:
+            self.train_function = self._function(self.train_step)
+        return self.train_function
+
+    def make_test_function(self, force: bool = False) -> Callable:
+        """Makes the function of an iterator that `evaluate` calls."""
+        if self.test_function is None or force:
+            self.test_function = self._function(self.test_step)
+        return self.test_function
+
+    def _function(self, step: Callable[[Any], dict[str, tf.Tensor]]) -> Callable:
+        strategy = self.distribute_strategy
+
+        def one(data: Any) -> dict[str, tf.Tensor]:
+            results = strategy.run(step, args=(data,))
+            return {name: strategy.reduce("MEAN", value, None) for name, value in results.items()}
+
+        def several(*batches: Any) -> dict[str, tf.Tensor]:
+            return [one(data) for data in batches][-1]
+
+        if not self.run_eagerly:
+            # XLA holds no collectives: on several replicas only parts of a step are compiled.
+            compiled = self.jit_compile and strategy.num_replicas_in_sync == 1
+            one = tf.function(one, jit_compile=compiled, autograph=False, reduce_retracing=True)
+            several = tf.function(several, autograph=False)
+
+        def function(iterator: Any) -> dict[str, tf.Tensor]:
+            # Fetched here and not inside a `tf.function`, where an iterator of a strategy does not
+            # know the size of a replica's batch, which XLA and the loss's tiles need.
+            start = time.perf_counter()
+            batches = [next(iterator)]
+            _check_shares(strategy, batches[0])
+            with contextlib.suppress(StopIteration):
+                while len(batches) < self.steps_per_execution:
+                    batches.append(next(iterator))
+            self.seconds_waiting += time.perf_counter() - start
+            with _named_operations():
+                if 1 < len(batches) == self.steps_per_execution:
+                    return several(*batches)
+                return [one(data) for data in batches][-1]
+
+        return function
+
+
+def _check_scope(model: keras.Model) -> None:
+    """Refuses a model of which the strategy in force, or its own, does not know all weights."""
+    strategy = model.distribute_strategy
+    if tf.distribute.has_strategy():
+        strategy = tf.distribute.get_strategy()
+    for variable in model.variables:
+        if not strategy.extended.variable_created_in_scope(variable.value):
+            raise InputError(
+                f"strategy: expected a model whose parts are all made within "
+                f"{type(strategy).__name__}.scope(), received {variable.path} from outside; make "
+                "encoder, projector and model in it"
+            )
+
+
+def check_sharding(strategy: tf.distribute.Strategy, dataset: Any) -> None:
+    """Refuses a dataset whose policy would change the global batch with the number of workers."""
+    # A strategy without workers has no resolver, or one without a cluster.
+    resolver = strategy.cluster_resolver
+    cluster = resolver.cluster_spec().as_dict() if resolver else {}
+    if sum(map(len, cluster.values())) < 2 or not isinstance(dataset, tf.data.Dataset):
+        return
+    policies = tf.data.experimental.AutoShardPolicy
+    policy = dataset.options().experimental_distribute.auto_shard_policy
+    if policy != policies.DATA:
+        raise InputError(
+            f"dataset: expected the sharding policy DATA on several workers, received "
+            f"{policies(policy).name}, by which they would not share one batch; set "
+            "options.experimental_distribute.auto_shard_policy, or give each worker its own rows "
+            "by strategy.distribute_datasets_from_function and data.load(..., share=(i, n))"
+        )
+
+
+@contextlib.contextmanager
+def _named_operations() -> Iterator[None]:
+    """Says in one line which operation XLA cannot compile."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        missing = re.findall(r"No registered '(\w+)' OpKernel for XLA", str(error))
+        if not missing:
+            raise
+        raise InputError(
+            f"xla: expected operations that XLA has a kernel for, received "
+            f"{', '.join(sorted(set(missing)))}; use another operation, or do without XLA: "
+            "--xla=off, compile(jit_compile=False)"
+        ) from None
+
+
+def _check_shares(strategy: tf.distribute.Strategy, batch: Any) -> None:
+    """Refuses a batch that the replicas of this process cannot share equally."""
+    values = strategy.experimental_local_results(tf.nest.flatten(batch)[0])
+    shares = {value.shape[0] for value in values}
+    if len(shares) > 1:
+        raise InputError(
+            f"batch: expected images that {strategy.num_replicas_in_sync} replicas share equally, "
+            f"received shares of {', '.join(map(str, sorted(shares)))}; choose a batch size that "
+            "they divide, and batch with drop_remainder=True"
+        )

@@ -1,0 +1,57 @@
+"""The metrics of a training step."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from xsample_tf.models.gradient_step import over_replicas
+
+# What is shown of a step; means over images, and over replicas; the number of steps skipped.
+METRICS = (
+    "loss",
+    "kl",
+    "target_entropy",
+    "effective_positives",
+    "own_mass",
+    "alignment",
+    "uniformity",
+    "projection_deviation",
+    "substituted",
+    "skipped",
+)
+
+
+class FiniteMean(keras.metrics.Mean):
+    """A mean that is NaN, not 0, when nothing was finite."""
+
+    def result(self) -> tf.Tensor:
+        """Returns the mean of the finite values, a scalar."""
+        return tf.where(self.count > 0, super().result(), math.nan)
+
+
+class ReplicaCount(keras.metrics.Metric):
+    """A sum of what happens on all replicas alike, so that one of them counts."""
+
+    def __init__(self, name: str):
+        super().__init__(name=name)
+        self.total = self.add_variable((), "zeros", aggregation="mean", name="total")
+
+    def update_state(self, value: tf.Tensor) -> None:
+        """Adds a scalar that is the same on all replicas."""
+        self.total.assign_add(value)
+
+    def result(self) -> tf.Tensor:
+        """Returns the sum, a scalar."""
+        return tf.convert_to_tensor(self.total)
+
+
+def projection_deviation(embeddings: tf.Tensor) -> tf.Tensor:
+    """Standard deviation `[P]` of the normalised projections `[B, V, P]` of all replicas.
+
+    Its mean is 1 / sqrt(P) where they fill their P dimensions; a collapse shows as a drop.
+    """
+    unit = tf.math.l2_normalize(embeddings, axis=-1)
+    moments = [tf.reduce_mean(part, axis=[0, 1]) for part in (unit, tf.square(unit))]
+    moments = over_replicas("MEAN", moments)
+    return tf.sqrt(tf.maximum(moments[1] - tf.square(moments[0]), 0))

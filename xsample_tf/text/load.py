@@ -1,0 +1,108 @@
+"""Text encoders by handle: one word, directory, id or address for each kind."""
+
+import os
+import re
+
+from xsample_tf.errors import InputError, suggest
+from xsample_tf.text.encoder import TextEncoder
+from xsample_tf.text.lexical import LexicalEncoder
+
+# Ids without an owner mean these, as in sentence-transformers; its models of the two families.
+_SENTENCE_TRANSFORMERS = (
+    "all-MiniLM-L12-v2",
+    "all-MiniLM-L6-v2",
+    "all-mpnet-base-v2",
+    "msmarco-MiniLM-L6-cos-v5",
+    "multi-qa-MiniLM-L6-cos-v1",
+    "multi-qa-mpnet-base-cos-v1",
+    "paraphrase-MiniLM-L3-v2",
+    "paraphrase-MiniLM-L6-v2",
+    "paraphrase-mpnet-base-v2",
+)
+_SETTINGS = ("*.json", "*vocab.txt")
+_WEIGHTS = ("*model.safetensors",)
+
+
+def load_encoder(handle: str) -> TextEncoder:
+    """Returns the text encoder that a handle names.
+
+    Args:
+        handle: One of
+            `lexical`: built in, no download;
+            a directory: sentence-transformers (BERT or MPNet family), or a SavedModel;
+            a Hugging Face id, `sentence-transformers/all-mpnet-base-v2`, downloaded once;
+            an address, `https://tfhub.dev/google/universal-sentence-encoder/4`, of a SavedModel.
+
+    Returns:
+        A callable from K captions to float32 `[K, T]`, rows of unit length.
+
+    Raises:
+        InputError: The handle names nothing, or something that is not such an encoder; the message
+            has the nearest names.
+
+    Example:
+        >>> encoder = load_encoder("lexical")
+        >>> encoder.name, encoder.size
+        ('lexical', 384)
+    """
+    if handle == "lexical":
+        return LexicalEncoder()
+    if "://" in handle:
+        return _saved_model(handle)
+    directory = os.path.expanduser(handle)
+    if handle and os.path.exists(directory):
+        return _from_directory(os.path.abspath(directory))
+    if handle in _SENTENCE_TRANSFORMERS:
+        handle = f"sentence-transformers/{handle}"
+    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", handle, re.ASCII):
+        return _sentence_transformer(handle, _download(handle))
+    known = ["lexical", *_SENTENCE_TRANSFORMERS]
+    raise InputError(
+        "text encoder: expected lexical, an existing directory, a Hugging Face id OWNER/NAME or an "
+        f"https:// address, received {handle!r}; {suggest(handle, known)}"
+    )
+
+
+def _from_directory(directory: str) -> TextEncoder:
+    files = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+    if "saved_model.pb" in files:
+        return _saved_model(directory)
+    if "modules.json" in files or "config.json" in files:
+        return _sentence_transformer(directory, directory)
+    raise InputError(
+        f"text encoder {directory}: expected a directory with saved_model.pb (SavedModel), or "
+        "with modules.json or config.json (sentence-transformers), received "
+        f"{', '.join(files[:8]) or 'an empty one or a file'}"
+    )
+
+
+def _saved_model(handle: str) -> TextEncoder:
+    from xsample_tf.text.saved_model import SavedModelEncoder
+
+    return SavedModelEncoder(handle)
+
+
+def _sentence_transformer(handle: str, directory: str) -> TextEncoder:
+    from xsample_tf.text.sentence_transformer import SentenceTransformerEncoder
+
+    return SentenceTransformerEncoder(handle, directory)
+
+
+def _download(model_id: str) -> str:
+    """Returns the directory of a Hugging Face model, its weights fetched when its family fits."""
+    import huggingface_hub
+
+    from xsample_tf.text.sentence_transformer_files import read_layout
+
+    try:
+        settings = huggingface_hub.snapshot_download(model_id, allow_patterns=_SETTINGS)
+        read_layout(settings)  # Before the large download.
+        return huggingface_hub.snapshot_download(model_id, allow_patterns=_SETTINGS + _WEIGHTS)
+    except InputError as error:
+        raise InputError(f"text encoder {model_id!r}: {error}") from error
+    except Exception as error:  # Of several kinds: connection, id, permission, disk.
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"text encoder {model_id!r}: no such directory, and the download from Hugging Face "
+            f"failed ({reason}); check the id and the connection, or pass a local copy's directory"
+        ) from error

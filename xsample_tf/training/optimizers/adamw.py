@@ -1,0 +1,10 @@
+"""AdamW without weight decay on biases and norms."""
+
+import keras
+
+from xsample_tf.training.optimizers.weight_decay import DecayOfWeightsOnly
+
+
+@keras.saving.register_keras_serializable("xsample_tf")
+class AdamW(DecayOfWeightsOnly, keras.optimizers.AdamW):
+    """Keras's AdamW, without weight decay on biases and norms."""

@@ -1,0 +1,10 @@
+"""SGD without weight decay on biases and norms."""
+
+import keras
+
+from xsample_tf.training.optimizers.weight_decay import DecayOfWeightsOnly
+
+
+@keras.saving.register_keras_serializable("xsample_tf")
+class SGD(DecayOfWeightsOnly, keras.optimizers.SGD):
+    """Keras's SGD, without weight decay on biases and norms."""
