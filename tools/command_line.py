@@ -16,12 +16,28 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from absl import flags
 
+from xsample_tf import registry
 from xsample_tf.errors import InputError, WorkerLost, suggest
 
 LINE = "command line"
 # Where each flag's value came from: the flagfile and line, or the command line.
 _origins: dict[str, str] = {}
 _flagfiles: list[pathlib.Path] = []
+# What the running tool chooses from; options that their entries declare become flags.
+_registries: list[registry.Registry] = []
+
+_IMPORT = flags.DEFINE_multi_string(
+    "import",
+    [],
+    "A module, or a .py file, that registers sources, graphs and so on of your own; give it again "
+    "for each.",
+)
+_DEFINE = {
+    bool: flags.DEFINE_bool,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+}
 
 
 def run(main: Callable[[], None], description: str) -> None:
@@ -33,7 +49,9 @@ def run(main: Callable[[], None], description: str) -> None:
     """
     try:
         if not {"--help", "-h", "--helpfull"}.isdisjoint(sys.argv[1:]):
+            import_modules(_flag_words(sys.argv))
             print(f"{description.strip()}\n{flags.FLAGS.main_module_help()}")
+            print(flags.FLAGS.module_help(__name__))
             return
         parse(sys.argv)
         main()
@@ -60,6 +78,62 @@ def parse(arguments: list[str]) -> None:
     for group in _own_flags().values():
         for name in group:
             flags.FLAGS[name].unparse()
+    words = _flag_words(arguments)
+    import_modules(words)
+    for word, origin in words:
+        if word.startswith("--"):
+            _origins[_flag_name(word, origin)] = origin
+    try:
+        left = flags.FLAGS([arguments[0], *(word for word, _ in words)])
+    except flags.Error as error:
+        raise InputError(str(error)) from None
+    if left[1:]:
+        raise InputError(f"expected flags as --name=value, received {left[1]!r}")
+
+
+def choose_from(*registries: registry.Registry) -> None:
+    """Says what a tool chooses from, before the flags are parsed.
+
+    Args:
+        *registries: Options that their entries declare become flags of the tool.
+    """
+    _registries.extend(one for one in registries if one not in _registries)
+
+
+def entry_values(*registries: registry.Registry) -> dict[str, object]:
+    """Returns the flags' values of the options that entries of some registries declare."""
+    return {name: flags.FLAGS[name].value for name in registry.declared_options(*registries)}
+
+
+def imported() -> tuple[str, ...]:
+    """Returns the modules that `--import` names."""
+    return tuple(_IMPORT.value)
+
+
+def import_modules(words: list[tuple[str, str]]) -> None:
+    """Imports the modules that `--import` names, and defines the flags of all entries' options.
+
+    Args:
+        words: The arguments, each with where it stands.
+    """
+    names = []
+    for place, (word, _) in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name in ("--import", "-import"):
+            names.append(value if equals else next((w for w, _ in words[place + 1 :]), ""))
+    for name in dict.fromkeys(names):
+        registry.import_module(name)
+    for option in registry.declared_options(*_registries).values():
+        if option.name not in flags.FLAGS:
+            text = option.help + (f" One of {', '.join(option.choices)}." if option.choices else "")
+            # Of the main module, so that its --help shows them.
+            _DEFINE[type(option.default)](
+                option.name, option.default, text, module_name=sys.argv[0]
+            )
+
+
+def _flag_words(arguments: list[str]) -> list[tuple[str, str]]:
+    """The arguments, those of flagfiles first, each with where it stands."""
     from_files, from_line = [], []
     words = iter(arguments[1:])
     for word in words:
@@ -69,15 +143,7 @@ def parse(arguments: list[str]) -> None:
             from_files += _read(pathlib.Path(word.partition("=")[2]), LINE, ())
         else:
             from_line.append((word, LINE))
-    for word, origin in from_files + from_line:
-        if word.startswith("--"):
-            _origins[_flag_name(word, origin)] = origin
-    try:
-        left = flags.FLAGS([arguments[0], *(word for word, _ in from_files + from_line)])
-    except flags.Error as error:
-        raise InputError(str(error)) from None
-    if left[1:]:
-        raise InputError(f"expected flags as --name=value, received {left[1]!r}")
+    return from_files + from_line
 
 
 def _read(path: pathlib.Path, where: str, parents: tuple) -> list[tuple[str, str]]:
