@@ -8,25 +8,17 @@ import subprocess
 
 import numpy as np
 import pytest
-from helpers import tiny_data
-from helpers.small_model import small_encoder
+from helpers import small_run, tiny_data
 from helpers.workers import started
 
-from xsample_tf import models
 from xsample_tf.training import Options, load_encoder, train
 from xsample_tf.training import run as runs
 
-SETTINGS = {
-    "backbone": "resnet18",  # A smaller one stands for it.
-    "image_size": 8,
-    "projector_hidden": 16,
-    "projector_dim": 8,
+pytestmark = pytest.mark.usefixtures("small_backbone")
+
+SETTINGS = small_run.SETTINGS | {
     "batch_size": 12,
     "steps": 18,
-    "warmup_epochs": 1.0,
-    "optimizer": "sgd",
-    "learning_rate": 0.05,
-    "blur": False,
     "log_every_steps": 3,
     "checkpoint_every_steps": 3,
 }
@@ -64,9 +56,6 @@ def lines_of(run_dir):
 
 
 def test_any_workers_continue_a_run_through_a_death_and_a_signal(directory, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        models, "backbone", lambda name, image_size, **unused: small_encoder(image_size)
-    )
     monkeypatch.setattr(runs, "_finish", lambda *arguments: {})
     alone = Options(data_dir=(directory,), run_dir=str(tmp_path / "alone"), **SETTINGS)
     train(alone, log=lambda line: None)

@@ -7,39 +7,20 @@ import pathlib
 
 import pytest
 import tensorflow as tf
-from helpers import small_model
+from helpers import small_run, tiny_data
 
-from xsample_tf import models
 from xsample_tf.errors import InputError
 from xsample_tf.losses import cross_replica
-from xsample_tf.training import Options, preflight
+from xsample_tf.training import preflight
 from xsample_tf.training.preflight import inspection, loss_checks, rates, setting, step_checks
+
+pytestmark = pytest.mark.usefixtures("small_backbone")
 
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory):
-    from helpers import tiny_data
-
-    return Options(
-        data_dir=(tiny_data.write(tmp_path_factory.mktemp("data")),),
-        backbone="resnet18",
-        image_size=8,
-        projector_hidden=16,
-        projector_dim=8,
-        batch_size=16,
-        epochs=2,
-        optimizer="sgd",
-    )
-
-
-@pytest.fixture(autouse=True)
-def small_backbone(monkeypatch):
-    """Whatever the options name; a step of it is traced in a moment."""
-
-    def backbone(unused_name, image_size, small_images, synchronized_batch_norm):
-        return small_model.small_encoder(image_size, synchronized_batch_norm is not False)
-
-    monkeypatch.setattr(models, "backbone", backbone)
+    directory = tiny_data.write(tmp_path_factory.mktemp("data"))
+    return small_run.options(data_dir=(directory,), batch_size=16, epochs=2)
 
 
 def _statuses(checks):
