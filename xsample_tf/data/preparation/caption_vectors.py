@@ -14,6 +14,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from xsample_tf import files, templates
+from xsample_tf.arrays import unit_rows
 from xsample_tf.data import manifest, records
 from xsample_tf.data.preparation.journal import JOURNAL, Journal, whole_lines
 from xsample_tf.data.preparation.shard_writer import ShardWriter, as_input_errors, local
@@ -215,9 +216,7 @@ class _EmbeddingJob:
                     f"text encoder: expected vectors [{len(chunk)}, {self._encoder.size}], "
                     f"received {list(vectors.shape)} from {self._encoder.handle}"
                 )
-            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-            units = vectors / np.where(lengths > 0, lengths, 1)
-            rows |= zip(chunk, units.astype("<f2"), strict=True)
+            rows |= zip(chunk, unit_rows(vectors).astype("<f2"), strict=True)
         self._remember(rows)
         return rows
 
@@ -227,9 +226,8 @@ class _EmbeddingJob:
         captions = [templates.class_caption(template, name) for name in names]
         rows = self._encode(set(captions))
         table = np.nan_to_num(np.array([rows[text] for text in captions], np.float32))
-        lengths = np.linalg.norm(table, axis=1, keepdims=True)  # Float16 rounded them.
         buffer = io.BytesIO()
-        np.save(buffer, table / np.where(lengths > 0, lengths, 1))
+        np.save(buffer, unit_rows(table))  # Again, since float16 rounded them.
         path = self._directory / self._folder / "classes.npy"
         files.write_atomic(path, buffer.getvalue())
 
