@@ -12,8 +12,8 @@ from xsample_tf import data
 from xsample_tf.data.manifest import Dataset, read_dataset
 from xsample_tf.data.text_encoder import TextEncoder
 from xsample_tf.errors import InputError
-from xsample_tf.evaluation.progress import Progress
 from xsample_tf.evaluation.settings import Settings
+from xsample_tf.progress import Progress
 
 Embed = Callable[[np.ndarray], np.ndarray]
 
@@ -77,7 +77,7 @@ def extract(
         embedding: Name of the text encoder whose caption vectors are read, or a text encoder; None
             for none.
         limit: At most so many images.
-        log: Receives a line every half minute, where there is no terminal for a bar.
+        log: Receives lines on how far it is, where there is no terminal for a bar.
 
     Raises:
         InputError: An empty split, or embeddings of the wrong shape or not finite.

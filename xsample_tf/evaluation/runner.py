@@ -12,10 +12,10 @@ from xsample_tf.errors import InputError
 from xsample_tf.evaluation.features import Extractor, Features
 from xsample_tf.evaluation.logistic_regression import LinearProbe
 from xsample_tf.evaluation.measures.base import Measure
-from xsample_tf.evaluation.progress import Progress
 from xsample_tf.evaluation.results import Outcome, Score, checked
 from xsample_tf.evaluation.settings import Settings
 from xsample_tf.evaluation.splits import Split, Splits
+from xsample_tf.progress import Progress
 
 # What is left out for want of something, and why.
 _LEFT_OUT = {

@@ -7,8 +7,8 @@ import numpy as np
 
 from xsample_tf.evaluation import neighbours
 from xsample_tf.evaluation.logistic_regression import LinearProbe, fit_linear_probe
-from xsample_tf.evaluation.progress import say
 from xsample_tf.evaluation.settings import Settings
+from xsample_tf.progress import say
 
 NEEDS = ("train", "labels", "captions")
 

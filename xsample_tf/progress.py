@@ -7,7 +7,7 @@ from typing import Self
 
 from tqdm import tqdm
 
-_LOG_SECONDS = 30
+_FIRST_SECONDS, _LOG_SECONDS = 5, 30
 
 
 def say(log: Callable[[str], None], text: str) -> None:
@@ -17,7 +17,7 @@ def say(log: Callable[[str], None], text: str) -> None:
 
 
 class Progress:
-    """A bar with count and rate on a terminal; elsewhere a line every half minute.
+    """A bar with count and rate on a terminal; elsewhere a line after 5 s, then every half minute.
 
     Args:
         what: What is counted, to begin the bar or the line with.
@@ -32,9 +32,10 @@ class Progress:
 
     def __init__(self, what: str, total: int | None, unit: str, log: Callable[[str], None]):
         self._what, self._unit, self._log = what, unit, log
+        self._of = "" if total is None else f" of {total:,}"
         self._bar = tqdm(total=total, desc=what, unit=f" {unit}", disable=None, leave=False)
         self._done, self._start = 0, time.monotonic()
-        self._said = self._start
+        self._next = self._start + _FIRST_SECONDS
 
     def __enter__(self) -> Self:
         return self
@@ -51,12 +52,16 @@ class Progress:
         """Shows what is worked on at present, on a terminal."""
         self._bar.set_postfix_str(text)
 
+    def reach(self, done: int) -> None:
+        """Counts up to what has been done in all."""
+        self.advance(done - self._done)
+
     def advance(self, count: int = 1) -> None:
         """Counts what has been done since the last call."""
         self._done += count
         self._bar.update(count)
         now = time.monotonic()
-        if self._bar.disable and now - self._said > _LOG_SECONDS:
-            self._said = now
+        if self._bar.disable and now >= self._next:
+            self._next = now + _LOG_SECONDS
             rate = self._done / (now - self._start)
-            self._log(f"{self._what}: {self._done:,} {self._unit}, {rate:,.0f}/s")
+            self._log(f"{self._what}: {self._done:,}{self._of} {self._unit}, {rate:,.1f}/s")
