@@ -52,6 +52,7 @@ def run(main: Callable[[], None], description: str) -> None:
             import_modules(_flag_words(sys.argv))
             print(f"{description.strip()}\n{flags.FLAGS.main_module_help()}")
             print(flags.FLAGS.module_help(__name__))
+            print(_choices(), end="")
             return
         parse(sys.argv)
         main()
@@ -103,6 +104,14 @@ def choose_from(*registries: registry.Registry) -> None:
 def entry_values(*registries: registry.Registry) -> dict[str, object]:
     """Returns the flags' values of the options that entries of some registries declare."""
     return {name: flags.FLAGS[name].value for name in registry.declared_options(*registries)}
+
+
+def _choices() -> str:
+    """What the tool chooses from, a line each, entries of imported modules among them."""
+    return "".join(
+        f"\n{one.kind}:\n" + "".join(f"  {entry.name}: {entry.help}\n" for entry in one)
+        for one in _registries
+    )
 
 
 def imported() -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from xsample_tf.arrays import unit_rows
 from xsample_tf.errors import InputError
 
 
@@ -53,7 +54,7 @@ class TextEncoder(abc.ABC):
         distinct = list(dict.fromkeys(caption for caption in captions if caption.strip()))
         vectors = np.zeros([len(distinct) + 1, self.size], np.float32)  # The last is for blanks.
         if distinct:
-            vectors[:-1] = _unit_rows(self._encode(distinct))
+            vectors[:-1] = _unit_or_nan(self._encode(distinct))
         rows = {caption: row for row, caption in enumerate(distinct)}
         return vectors[[rows.get(caption, -1) for caption in captions]]
 
@@ -62,13 +63,11 @@ class TextEncoder(abc.ABC):
         """Returns float `[K, T]` of any length for K ≥ 1 distinct captions, none blank."""
 
 
-def _unit_rows(vectors: np.ndarray) -> np.ndarray:
+def _unit_or_nan(vectors: np.ndarray) -> np.ndarray:
     """Returns rows of unit length; a row of zeros stays so, one that is not finite becomes NaN."""
     vectors = np.asarray(vectors, np.float64)  # The square of a large float32 overflows.
     finite = np.isfinite(vectors).all(axis=1, keepdims=True)
-    lengths = np.linalg.norm(np.where(finite, vectors, 0), axis=1, keepdims=True)
-    units = np.where(finite, vectors, np.nan) / np.where(lengths > 0, lengths, 1)
-    return units.astype(np.float32)
+    return unit_rows(np.where(finite, vectors, np.nan)).astype(np.float32)
 
 
 def _file_name(handle: str) -> str:

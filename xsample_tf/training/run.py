@@ -312,6 +312,7 @@ def _finish(
         "data": directory.data,
         "scores": results,
     }
+    log(f"exporting to {target}")
     with writing(target):
         export(model.encoder, target, options.image_size, card)
     log(usage(target))

@@ -5,6 +5,7 @@ What is wrong with a record fails here as an error of TensorFlow's, which the st
 
 import tensorflow as tf
 
+from xsample_tf import tensors
 from xsample_tf.data.stream.online_captions import BETWEEN
 from xsample_tf.data.stream.shard_reader import Shards
 
@@ -68,7 +69,7 @@ def caption_vector(content: tf.Tensor, size: int, captions: str, seed: tf.Tensor
     table = tf.debugging.check_numerics(tf.reshape(flat, [-1, size]), "caption vectors")
     table = _drawn(table, seed) if captions == "draw" else table
     # The rows are of unit length but for float16's rounding; a zero one stays zero.
-    return tf.math.l2_normalize(tf.reduce_sum(table, axis=0), epsilon=1e-12)
+    return tensors.unit_rows(tf.reduce_sum(table, axis=0))
 
 
 def _drawn(rows: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
