@@ -12,7 +12,6 @@ from helpers import small_model, strategies
 
 from xsample_tf.errors import InputError
 from xsample_tf.models import XSampleModel
-from xsample_tf.training import checkpoints as module
 from xsample_tf.training.checkpoints import Checkpoints, restore_encoder
 
 
@@ -142,7 +141,7 @@ def _kill_before(patch, moment):
         *((pathlib.Path, name) for name in ("rename", "write_text", "mkdir")),
     ):
         patch.setattr(owner, name, killing(getattr(owner, name)))
-    patch.setattr(module.shutil, "rmtree", killing(shutil.rmtree, forgiving=True))
+    patch.setattr(shutil, "rmtree", killing(shutil.rmtree, forgiving=True))
 
 
 def _truncate(path):

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from xsample_tf.devices import accelerated
 from xsample_tf.errors import InputError, suggest
 from xsample_tf.graphs import SimilarityGraph
 from xsample_tf.losses import cross_replica
@@ -260,7 +261,7 @@ def _tiles_wanted(implementation: str, embeddings: tf.Tensor) -> bool:
 def _tile_size(tile_size: int | None, images: int | None) -> int:
     if tile_size is not None:
         return tile_size
-    if tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"):
+    if accelerated():
         return _ACCELERATOR_TILE
     smallest, largest = _CPU_TILES
     return min(max((images or 0) // 16, smallest), largest)

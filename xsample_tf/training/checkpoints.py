@@ -9,7 +9,6 @@ CHECKPOINTS/epoch-0010/       never removed
 import hashlib
 import json
 import pathlib
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,10 +17,9 @@ import keras
 import tensorflow as tf
 
 from xsample_tf.errors import InputError, suggest
-from xsample_tf.files import flush, writing
+from xsample_tf.files import atomic_directory, remove_directory, remove_leftovers, writing
 from xsample_tf.models.distributed_model import DistributedModel
 
-_ASIDE = ".aside-"
 _MANIFEST = "checkpoint.json"
 _STATE = "state"
 
@@ -64,8 +62,7 @@ class Checkpoints:
         if self._chief:
             with writing(directory):
                 directory.mkdir(exist_ok=True)
-                for aside in directory.glob(f"{_ASIDE}*"):
-                    shutil.rmtree(aside)
+                remove_leftovers(directory)
 
     def save(self, step: int, name: str | None = None) -> pathlib.Path:
         """Writes the state after `step` steps, and removes the rolling ones before the last `keep`.
@@ -86,16 +83,10 @@ class Checkpoints:
                 self._state.write(f"{unused}/{_STATE}")
             self.newest = path
             return path
-        aside = self._directory / f"{_ASIDE}{path.name}"
-        try:
-            with writing(path, f" from {self._last()}"):
-                self._write(aside, step)
-                _remove(path)
-                aside.rename(path)
-                flush(self._directory)
-                self._prune(step)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+        with writing(path, f" from {self._last()}"):
+            with atomic_directory(path) as temporary:
+                self._write(temporary, step)
+            self._prune(step)
         self.newest = path
         return path
 
@@ -120,26 +111,22 @@ class Checkpoints:
             return step
         return 0
 
-    def _write(self, aside: pathlib.Path, step: int) -> None:
-        aside.mkdir()
-        prefix = str(aside / _STATE)
+    def _write(self, directory: pathlib.Path, step: int) -> None:
+        prefix = str(directory / _STATE)
         self._state.write(prefix)
         reader = tf.train.load_checkpoint(prefix)
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)  # Compares TensorFlow's own checksum.
-        files = {file.name: _checksum(file) for file in sorted(aside.iterdir())}
+        files = {file.name: _checksum(file) for file in sorted(directory.iterdir())}
         manifest = json.dumps({"step": step, "sha256": files}, indent=1)
-        (aside / _MANIFEST).write_text(manifest + "\n", encoding="utf-8")
-        for file in aside.iterdir():
-            flush(file)
-        flush(aside)
+        (directory / _MANIFEST).write_text(manifest + "\n", encoding="utf-8")
 
     def _prune(self, step: int) -> None:
         """Later ones are damaged, and are replaced when the run comes to their step."""
         paths = sorted(self._directory.glob("step-*"))
         passed = [path for path in paths if path.name <= f"step-{step:08d}"]
         for path in passed[: -self._keep]:
-            _remove(path)
+            remove_directory(path)
 
     def _check_finite(self, step: int) -> None:
         for variable in self._model.variables + self._model.optimizer.variables:
@@ -242,14 +229,6 @@ def _inspect(path: pathlib.Path) -> tuple[float, str]:
 def _checksum(path: pathlib.Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _remove(path: pathlib.Path) -> None:
-    """Removes a checkpoint so that a crash leaves no half of it."""
-    if path.exists():
-        aside = path.with_name(f"{_ASIDE}old-{path.name}")
-        path.rename(aside)
-        shutil.rmtree(aside)
 
 
 def _values(variables: list[Any]) -> list[tf.Variable]:
