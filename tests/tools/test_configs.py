@@ -1,5 +1,6 @@
 """Every configuration parses, and trains two steps on generated data."""
 
+import functools
 import pathlib
 import sys
 
@@ -7,9 +8,8 @@ import command_line
 import pytest
 import train as train_tool
 
-from xsample_tf import data, evaluation, text
+from xsample_tf import data, evaluation, text, training
 from xsample_tf.errors import InputError
-from xsample_tf.training import run
 
 CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.flags"))
 
@@ -29,7 +29,8 @@ def generated(tmp_path_factory):
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_config_runs_two_steps(config, generated, tmp_path, monkeypatch, capsys):
     # What follows the steps is the same for all and has tests of its own.
-    monkeypatch.setattr(run, "_finish", lambda *arguments: {})
+    unfinished = functools.partial(training.train, finish=False)
+    monkeypatch.setattr(training, "train", unfinished)
     monkeypatch.setattr(evaluation, "evaluate", lambda *arguments, **more: {"trained": {}})
     arguments = ["train", f"--flagfile={config}", f"--data_dir={generated}", "--steps=2"]
     command_line.parse([*arguments, "--batch_size=8", "--image_size=32", f"--run_dir={tmp_path}"])

@@ -86,9 +86,7 @@ def test_replicas_that_take_their_share_for_the_batch_are_found(options, monkeyp
 def test_batch_norm_that_is_not_synchronized_is_found(options, monkeypatch):
     small = setting.OpenedRun.small
     apart = {"synchronized_batch_norm": "off"}
-    monkeypatch.setattr(
-        setting.OpenedRun, "small", lambda self: dataclasses.replace(small(self), **apart)
-    )
+    monkeypatch.setattr(setting.OpenedRun, "small", lambda self: small(self).with_options(**apart))
     with setting.open_run(options, print) as opened:
 
         def step(strategy, policy):

@@ -16,7 +16,6 @@ from helpers.workers import started
 from xsample_tf import models
 from xsample_tf.errors import InputError
 from xsample_tf.training import Options, load_encoder, train
-from xsample_tf.training import run as runs
 from xsample_tf.training.distributed import cluster
 from xsample_tf.training.distributed.cluster import cluster_from_environment, read_cluster
 from xsample_tf.training.distributed.strategy import make_strategy
@@ -72,9 +71,8 @@ def test_any_workers_continue_a_run_through_a_death_and_a_signal(directory, tmp_
     monkeypatch.setattr(
         models, "backbone", lambda name, image_size, **unused: small_encoder(image_size)
     )
-    monkeypatch.setattr(runs, "_finish", lambda *arguments: {})
     alone = Options(data_dir=(directory,), run_dir=str(tmp_path / "alone"), **SETTINGS)
-    train(alone, log=lambda line: None)
+    train(alone, log=lambda line: None, finish=False)
 
     run_dir = tmp_path / "run"
     command = flags(data_dir=directory, run_dir=run_dir)
