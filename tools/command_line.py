@@ -4,19 +4,14 @@ Beyond absl: the command line wins over a flagfile wherever it stands, a flagfil
 flagfile is relative to that file, and whatever is left over is an error.
 """
 
-import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-# Both before TensorFlow is imported. oneDNN is off by default on CPUs without AVX-512, where it
-# makes a training step of ResNet-18 at 32 pixels several times faster (benchmarks/onednn.py).
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
+import quiet_tensorflow  # noqa: F401  Before anything else that imports TensorFlow.
 from absl import flags
 
-from xsample_tf import registry
+from xsample_tf import devices, registry
 from xsample_tf.errors import InputError, WorkerLost, suggest
 
 LINE = "command line"
@@ -53,6 +48,7 @@ def run(main: Callable[[], None], description: str) -> None:
             print(f"{description.strip()}\n{_flags_help()}{_choices()}", end="")
             return
         parse(sys.argv)
+        print(f"devices: {devices.describe()}")
         main()
     except InputError as error:
         print(f"error: {' '.join(str(error).split(chr(10)))}", file=sys.stderr)
