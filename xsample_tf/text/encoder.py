@@ -1,12 +1,12 @@
 """What every text encoder is: a callable from captions to unit vectors."""
 
 import abc
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from xsample_tf.errors import InputError
+from xsample_tf.text.naming import handle_name
 
 
 class TextEncoder(abc.ABC):
@@ -23,8 +23,8 @@ class TextEncoder(abc.ABC):
         (2, 384)
     """
 
-    def __init__(self, handle: str, size: int) -> None:
-        self.name = _file_name(handle)
+    def __init__(self, handle: str, size: int, name: str | None = None) -> None:
+        self.name = name or handle_name(handle)
         self.handle = handle
         self.size = size
 
@@ -69,10 +69,3 @@ def _unit_rows(vectors: np.ndarray) -> np.ndarray:
     lengths = np.linalg.norm(np.where(finite, vectors, 0), axis=1, keepdims=True)
     units = np.where(finite, vectors, np.nan) / np.where(lengths > 0, lengths, 1)
     return units.astype(np.float32)
-
-
-def _file_name(handle: str) -> str:
-    """Returns the last part of a path, id or address; a version number keeps what it numbers."""
-    parts = [part for part in re.split(r"[/\\]+", handle) if part not in ("", ".", "..")]
-    name = "-".join(parts[-2:] if parts and parts[-1].isdecimal() else parts[-1:])
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "encoder"

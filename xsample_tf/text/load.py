@@ -6,6 +6,7 @@ import re
 from xsample_tf.errors import InputError, suggest
 from xsample_tf.text.encoder import TextEncoder
 from xsample_tf.text.lexical import LexicalEncoder
+from xsample_tf.text.naming import directory_name
 
 # Ids without an owner mean these, as in sentence-transformers; its models of the two families.
 _SENTENCE_TRANSFORMERS = (
@@ -66,9 +67,9 @@ def load_encoder(handle: str) -> TextEncoder:
 def _from_directory(directory: str) -> TextEncoder:
     files = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
     if "saved_model.pb" in files:
-        return _saved_model(directory)
+        return _saved_model(directory, directory_name(directory))
     if "modules.json" in files or "config.json" in files:
-        return _sentence_transformer(directory, directory)
+        return _sentence_transformer(directory, directory, directory_name(directory))
     raise InputError(
         f"text encoder {directory}: expected a directory with saved_model.pb (SavedModel), or "
         "with modules.json or config.json (sentence-transformers), received "
@@ -76,16 +77,16 @@ def _from_directory(directory: str) -> TextEncoder:
     )
 
 
-def _saved_model(handle: str) -> TextEncoder:
+def _saved_model(handle: str, name: str | None = None) -> TextEncoder:
     from xsample_tf.text.saved_model import SavedModelEncoder
 
-    return SavedModelEncoder(handle)
+    return SavedModelEncoder(handle, name)
 
 
-def _sentence_transformer(handle: str, directory: str) -> TextEncoder:
+def _sentence_transformer(handle: str, directory: str, name: str | None = None) -> TextEncoder:
     from xsample_tf.text.sentence_transformer import SentenceTransformerEncoder
 
-    return SentenceTransformerEncoder(handle, directory)
+    return SentenceTransformerEncoder(handle, directory, name)
 
 
 def _download(model_id: str) -> str:

@@ -38,9 +38,10 @@ class SentenceTransformerEncoder(TextEncoder):
     length whether or not it has a Normalize module: vectors of this package always do.
 
     Args:
-        handle: Names the encoder.
+        handle: What `load_encoder` was given.
         directory: `config.json`, `model.safetensors`, `vocab.txt` or `tokenizer.json`, and mostly
             `modules.json`; without that the tokens' mean is taken, as in sentence-transformers.
+        name: Names the encoder; None takes the handle's last part.
 
     Attributes:
         graph: The same as a function of TensorFlow, for a SavedModel.
@@ -54,9 +55,9 @@ class SentenceTransformerEncoder(TextEncoder):
         (1, 384)
     """
 
-    def __init__(self, handle: str, directory: str) -> None:
+    def __init__(self, handle: str, directory: str, name: str | None = None) -> None:
         self.graph = SentenceGraph(directory)
-        super().__init__(handle, self.graph.size)
+        super().__init__(handle, self.graph.size, name)
 
     def _encode(self, captions: list[str]) -> np.ndarray:
         tokens = self.graph.tokenize([caption.encode("utf-8", "ignore") for caption in captions])
