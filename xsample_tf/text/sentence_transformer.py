@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from xsample_tf.errors import InputError
 from xsample_tf.text.encoder import TextEncoder
-from xsample_tf.text.sentence_transformer_files import read_layout, read_vocabulary, read_weights
+from xsample_tf.text.model_files import read_weights
+from xsample_tf.text.sentence_transformer_files import read_layout
 from xsample_tf.text.transformer import Transformer
-from xsample_tf.text.wordpiece import WordPieceTokenizer
 
 _BATCH_TOKENS = 1024  # Of one forward pass, padding included: its activations fit the cache.
 _BLANK = r"[\s\x{0B}\x{1C}-\x{1F}\x{85}\p{Z}]*"  # What `str.strip` takes away.
@@ -90,24 +90,16 @@ class SentenceGraph(tf.Module):
         super().__init__()
         layout = read_layout(directory)
         where = os.path.join(directory, layout.transformer)
-        vocabulary = read_vocabulary(where)
-        if len(vocabulary) > layout.config["vocab_size"]:
+        self._tokenizer = layout.make_tokenizer(layout.max_length)
+        if self._tokenizer.size > layout.config["vocab_size"]:
             raise InputError(
                 f"text encoder {where}: expected at most {layout.config['vocab_size']} tokens "
-                f"(vocab_size in config.json), received {len(vocabulary)}"
+                f"(vocab_size in config.json), received {self._tokenizer.size}"
             )
         self._transformer = Transformer(layout.config, read_weights(where), where)
         self.size = self._transformer.size
         self._pool = _POOLINGS[layout.pooling]
         self._prompt = layout.prompt
-        self._tokenizer = WordPieceTokenizer(
-            vocabulary,
-            layout.max_length,
-            layout.lowercase,
-            layout.strip_accents,
-            layout.split_cjk,
-            layout.special,
-        )
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def __call__(self, captions: tf.Tensor) -> tf.Tensor:

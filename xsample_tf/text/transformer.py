@@ -28,14 +28,14 @@ class Family:
         first_position: Row of the first token in the table of positions.
         segments: Whether there is a table of token types.
         distances: Whether attention has a bias by the distance of the tokens.
-        special: The tokens before and after a caption, and the one of unknown words.
+        tokenizer: Class of the tokenizer in transformers where a directory names none.
     """
 
     attention: tuple[str, str, str, str, str]
     first_position: int
     segments: bool
     distances: bool
-    special: tuple[str, str, str]
+    tokenizer: str
 
 
 FAMILIES = {
@@ -51,7 +51,7 @@ FAMILIES = {
         first_position=0,
         segments=True,
         distances=False,
-        special=("[CLS]", "[SEP]", "[UNK]"),
+        tokenizer="BertTokenizer",
     ),
     # Song et al. 2020, "MPNet". Positions count from behind the padding's id, 1.
     "mpnet": Family(
@@ -65,7 +65,7 @@ FAMILIES = {
         first_position=2,
         segments=False,
         distances=True,
-        special=("<s>", "</s>", "[UNK]"),
+        tokenizer="MPNetTokenizer",
     ),
 }
 _BUCKETS, _FARTHEST = 32, 128  # Of MPNet's distances.

@@ -1,11 +1,17 @@
-"""WordPiece tokens inside a TensorFlow graph: words as Hugging Face has them, pieces by tf-text."""
+"""WordPiece: words as BERT has them, pieces by tensorflow-text."""
 
-from collections.abc import Sequence
+import functools
+import os
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
+from xsample_tf.text.model_files import read_bytes
+from xsample_tf.text.tokenizers.files import TokenizerFiles
+from xsample_tf.text.tokenizers.tokenizer import Tokenizer
 
+_VOCABULARY = "vocab.txt"
 _LONGEST_WORD = 100  # Characters; BERT takes a longer word for unknown.
 # Character classes of RE2. What BERT takes for white space but removes as control stays out of it.
 _SPACE = r"[\t\n\r\p{Z}]"
@@ -18,12 +24,8 @@ _CJK = (
 )
 
 
-class WordPieceTokenizer:
-    """Captions to token ids, the two special ones included, cut at a maximum length.
-
-    The ids are Hugging Face's (Devlin et al. 2018, "BERT", its reference tokenizer), save that
-    "[SEP]" and the like inside a caption are ordinary text. Works eagerly and in graphs, so that a
-    SavedModel can hold it.
+class WordPieceTokenizer(Tokenizer):
+    """The tokens of BERT, DistilBERT and MPNet (Devlin et al. 2018, its reference tokenizer).
 
     Args:
         vocabulary: The tokens in the order of their ids.
@@ -61,8 +63,9 @@ class WordPieceTokenizer:
             twice = next(token for token in vocabulary if vocabulary.count(token) > 1)
             raise InputError(f"vocabulary: expected distinct tokens, received {twice!r} twice")
         first, last, self._unknown = special
-        self._first, self._last = vocabulary.index(first), vocabulary.index(last)
-        self._most_pieces = max_length - 2
+        super().__init__(
+            len(vocabulary), vocabulary.index(first), vocabulary.index(last), max_length
+        )
         self._lowercase = lowercase
         self._strip_accents = strip_accents
         self._removed = f"[{_CONTROL}{_ACCENT if strip_accents else ''}]"
@@ -75,19 +78,16 @@ class WordPieceTokenizer:
             no_pretokenization=True,
         )
 
-    def __call__(self, captions: tf.Tensor | Sequence[bytes]) -> tf.RaggedTensor:
-        """Returns the ids of K captions in UTF-8, int32 `[K, length of each]`."""
+    def pieces(self, captions: tf.Tensor) -> tf.RaggedTensor:
+        """Returns the ids of K captions without ends."""
         # A word has at least one piece, so the words after the maximum would be cut anyway.
         words = self.words(captions)[:, : self._most_pieces]
-        pieces = self._pieces.tokenize(words).merge_dims(-2, -1)[:, : self._most_pieces]
-        ends = tf.ones([tf.shape(captions)[0], 1], tf.int32)
-        return tf.concat([ends * self._first, pieces, ends * self._last], axis=1)
+        return self._pieces.tokenize(words).merge_dims(-2, -1)
 
-    def words(self, captions: tf.Tensor | Sequence[bytes]) -> tf.RaggedTensor:
-        """Returns the words of K captions, string `[K, words of each]`; bytes not UTF-8 vanish."""
+    def words(self, text: tf.Tensor) -> tf.RaggedTensor:
+        """Returns the words of K captions, string `[K, words of each]`."""
         import tensorflow_text
 
-        text = tf.strings.unicode_transcode(captions, "UTF-8", "UTF-8", errors="ignore")
         if self._strip_accents:
             text = tensorflow_text.normalize_utf8(text, "NFD")
         text = tf.strings.regex_replace(text, _SPACE, " ")
@@ -98,3 +98,51 @@ class WordPieceTokenizer:
         words = tf.strings.split(text)
         long = tf.strings.length(words.flat_values, "UTF8_CHAR") > _LONGEST_WORD
         return words.with_flat_values(tf.where(long, self._unknown, words.flat_values))
+
+
+def read(files: TokenizerFiles) -> Callable[[int], WordPieceTokenizer]:
+    """Returns what makes the tokenizer of a directory for a maximum length.
+
+    Raises:
+        InputError: It is no such tokenizer, or its vocabulary is damaged.
+    """
+    model = files.model
+    files.expect_part("normalizer", "BertNormalizer")
+    files.expect_part("pre_tokenizer", "BertPreTokenizer")
+    normalizer = files.content.get("normalizer") or {}
+    files.expect("clean_text of its normalizer", normalizer.get("clean_text", True), True)
+    prefix = model.get("continuing_subword_prefix", "##")
+    files.expect("continuing_subword_prefix", prefix, "##")
+    longest = model.get("max_input_chars_per_word", _LONGEST_WORD)
+    files.expect("max_input_chars_per_word", longest, _LONGEST_WORD)
+    if files.generic:
+        settings, unknown = normalizer, model.get("unk_token", "[UNK]")
+        keys = ("lowercase", "strip_accents", "handle_chinese_chars")
+    else:  # The classes let their own configuration win over tokenizer.json.
+        settings, unknown = files.config, files.special("unk_token", "[UNK]")
+        keys = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
+    lowercase, accents, split_cjk = (settings.get(key) for key in keys)
+    lowercase = lowercase in (None, True)
+    return functools.partial(
+        WordPieceTokenizer,
+        _vocabulary(files),
+        lowercase=lowercase or files.lowercase,
+        strip_accents=lowercase if accents is None else bool(accents),
+        split_cjk=split_cjk in (None, True),
+        special=(*files.ends(), unknown),
+    )
+
+
+def _vocabulary(files: TokenizerFiles) -> list[str]:
+    """Returns the tokens in the order of their ids."""
+    vocabulary = files.model.get("vocab")
+    if vocabulary is not None:
+        return files.in_order(vocabulary)
+    path = os.path.join(files.directory, _VOCABULARY)
+    if not os.path.exists(path):
+        raise files.missing(_VOCABULARY)
+    try:
+        text = read_bytes(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"text encoder: expected UTF-8 in {path}, received {error}") from error
+    return text.replace("\r\n", "\n").removesuffix("\n").split("\n")

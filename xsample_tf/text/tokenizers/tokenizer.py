@@ -1,0 +1,37 @@
+"""What every tokenizer is: captions to token ids inside a TensorFlow graph."""
+
+import abc
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+
+class Tokenizer(tf.Module, abc.ABC):
+    """Captions to token ids, a token before and one after them, cut at a maximum length.
+
+    The ids are Hugging Face's, save that "[SEP]" and the like inside a caption are ordinary text.
+    Works eagerly and in graphs, so that a SavedModel can hold it. The kinds differ in `pieces`.
+
+    Args:
+        size: Tokens of the vocabulary.
+        first: Id of the token before a caption.
+        last: Id of the token after a caption.
+        max_length: Most tokens of a caption, those two included.
+    """
+
+    def __init__(self, size: int, first: int, last: int, max_length: int) -> None:
+        super().__init__()
+        self.size = size
+        self._first, self._last = first, last
+        self._most_pieces = max_length - 2
+
+    def __call__(self, captions: tf.Tensor | Sequence[bytes]) -> tf.RaggedTensor:
+        """Returns the ids of K captions in UTF-8, int32 `[K, length of each]`."""
+        text = tf.strings.unicode_transcode(captions, "UTF-8", "UTF-8", errors="ignore")
+        pieces = self.pieces(text)[:, : self._most_pieces]
+        ends = tf.ones([tf.shape(text)[0], 1], tf.int32)
+        return tf.concat([ends * self._first, pieces, ends * self._last], axis=1)
+
+    @abc.abstractmethod
+    def pieces(self, captions: tf.Tensor) -> tf.RaggedTensor:
+        """Returns the ids of K captions without ends, int32 `[K, length of each]`, cut or not."""
