@@ -1,8 +1,10 @@
+import json
 import shutil
 
 import huggingface_hub
 import numpy as np
 import pytest
+import safetensors.numpy
 from huggingface_hub import constants
 
 from xsample_tf import text
@@ -56,7 +58,11 @@ def hub(monkeypatch, tmp_path, make_directory):
             shutil.copyfile(file, copy)
         return str(target)
 
+    def names(model_id):
+        return [str(path.relative_to(directory)) for path in directory.rglob("*")]
+
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    monkeypatch.setattr(huggingface_hub, "list_repo_files", names)
     return directory, asked
 
 
@@ -72,7 +78,35 @@ def test_hugging_face_id(hub, handle):
 
 def test_weights_of_another_family_are_not_downloaded(hub):
     directory, asked = hub
-    (directory / "config.json").write_text('{"model_type": "roberta"}')
-    with pytest.raises(InputError, match="'owner/roberta'.*BERT or MPNet family.*'roberta'"):
-        text.load_encoder("owner/roberta")
+    (directory / "config.json").write_text('{"model_type": "t5"}')
+    with pytest.raises(InputError, match="'owner/t5'.*family.*'t5'"):
+        text.load_encoder("owner/t5")
     assert len(asked) == 1 and not any("safetensors" in pattern for pattern in asked[0][1])
+
+
+def test_weights_beside_another_tokenizer_are_not_downloaded(hub):
+    directory, asked = hub
+    settings = '{"tokenizer_class": "BertJapaneseTokenizer"}'
+    (directory / "tokenizer_config.json").write_text(settings)
+    with pytest.raises(InputError, match="'owner/ja'.*BertJapaneseTokenizer"):
+        text.load_encoder("owner/ja")
+    assert len(asked) == 1
+
+
+def test_weights_in_several_files_are_downloaded(hub):
+    directory, _ = hub
+    expected = text.load_encoder(str(directory))(["a dog"])
+    name = "model-00001-of-00001.safetensors"
+    (directory / "model.safetensors").rename(directory / name)
+    tensors = safetensors.numpy.load_file(directory / name)
+    index = {"weight_map": dict.fromkeys(tensors, name)}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index))
+    np.testing.assert_array_equal(text.load_encoder("owner/large")(["a dog"]), expected)
+
+
+def test_what_the_hub_has_instead_of_safetensors_is_named(hub):
+    directory, _ = hub
+    (directory / "model.safetensors").rename(directory / "pytorch_model.bin")
+    with pytest.raises(InputError, match="'owner/old'.*only pytorch_model.bin.*save") as error:
+        text.load_encoder("owner/old")
+    assert "\n" not in str(error.value)

@@ -1,11 +1,13 @@
 """Text encoders by handle: one word, directory, id or address for each kind."""
 
 import os
+import pathlib
 import re
 
 from xsample_tf.errors import InputError, suggest
 from xsample_tf.text.encoder import TextEncoder
 from xsample_tf.text.lexical import LexicalEncoder
+from xsample_tf.text.model_files import no_weights
 from xsample_tf.text.naming import directory_name
 
 # Ids without an owner mean these, as in sentence-transformers; its models of the two families.
@@ -21,7 +23,7 @@ _SENTENCE_TRANSFORMERS = (
     "paraphrase-mpnet-base-v2",
 )
 _SETTINGS = ("*.json", "*vocab.txt")
-_WEIGHTS = ("*model.safetensors",)
+_WEIGHTS = ("*model.safetensors", "*model-*.safetensors")
 
 
 def load_encoder(handle: str) -> TextEncoder:
@@ -98,7 +100,11 @@ def _download(model_id: str) -> str:
     try:
         settings = huggingface_hub.snapshot_download(model_id, allow_patterns=_SETTINGS)
         read_layout(settings)  # Before the large download.
-        return huggingface_hub.snapshot_download(model_id, allow_patterns=_SETTINGS + _WEIGHTS)
+        files = _SETTINGS + _WEIGHTS
+        directory = huggingface_hub.snapshot_download(model_id, allow_patterns=files)
+        if not any(pathlib.Path(directory).rglob("*.safetensors")):
+            raise no_weights(directory, huggingface_hub.list_repo_files(model_id))
+        return directory
     except InputError as error:
         raise InputError(f"text encoder {model_id!r}: {error}") from error
     except Exception as error:  # Of several kinds: connection, id, permission, disk.
