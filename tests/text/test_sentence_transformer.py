@@ -186,7 +186,9 @@ def _remove_special_token(directory):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (_edit("config.json", model_type="roberta"), "BERT or MPNet family.*'roberta'"),
+        (_edit("config.json", model_type="t5"), "family among bert, .*mpnet.*'t5'"),
+        (_edit("config.json", model_type="roberta"), "expected pad_token_id"),
+        (_edit("config.json", model_type="distilbert"), "expected dim in"),
         (_edit("config.json", position_embedding_type="relative_key"), "relative_key"),
         (_edit("config.json", hidden_act="gellu"), "did you mean 'gelu'"),
         (_edit("config.json", hidden_size=None), "expected hidden_size"),

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from xsample_tf.errors import InputError, suggest
+from xsample_tf.text.families import FAMILIES
 from xsample_tf.text.model_files import read_json
 from xsample_tf.text.tokenizers import Tokenizer, read_tokenizer
-from xsample_tf.text.transformer import FAMILIES, check_config, longest
+from xsample_tf.text.transformer import check_config, longest
 
 POOLINGS = ("mean", "cls", "max")
 

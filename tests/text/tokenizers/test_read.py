@@ -76,7 +76,7 @@ DIGITS = {"type": "Digits", "individual_digits": True}
             "received TemplateProcessing",
         ),
         ("added_tokens", [{"content": "<dog>", "special": False}], "added_tokens .*'<dog>'"),
-        ("model", {"type": "WordLevel", "vocab": {}}, "the model WordPiece.*received WordLevel"),
+        ("model", {"type": "WordLevel", "vocab": {}}, "the model .*WordPiece, received WordLevel"),
     ],
 )
 def test_part_is_refused_by_name(directory, part, value, message):

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from xsample_tf.errors import InputError
+
 
 class Tokenizer(tf.Module, abc.ABC):
     """Captions to token ids, a token before and one after them, cut at a maximum length.
@@ -13,16 +15,23 @@ class Tokenizer(tf.Module, abc.ABC):
     Works eagerly and in graphs, so that a SavedModel can hold it. The kinds differ in `pieces`.
 
     Args:
-        size: Tokens of the vocabulary.
-        first: Id of the token before a caption.
-        last: Id of the token after a caption.
+        tokens: The vocabulary in the order of the ids.
+        ends: The tokens before and after a caption.
         max_length: Most tokens of a caption, those two included.
+
+    Attributes:
+        size: Tokens of the vocabulary.
+
+    Raises:
+        InputError: One of the two is not in the vocabulary.
     """
 
-    def __init__(self, size: int, first: int, last: int, max_length: int) -> None:
+    def __init__(self, tokens: Sequence[str], ends: tuple[str, str], max_length: int) -> None:
         super().__init__()
-        self.size = size
-        self._first, self._last = first, last
+        for token in ends:
+            require(token, tokens)
+        self.size = len(tokens)
+        self._first, self._last = (tokens.index(token) for token in ends)
         self._most_pieces = max_length - 2
 
     def __call__(self, captions: tf.Tensor | Sequence[bytes]) -> tf.RaggedTensor:
@@ -35,3 +44,11 @@ class Tokenizer(tf.Module, abc.ABC):
     @abc.abstractmethod
     def pieces(self, captions: tf.Tensor) -> tf.RaggedTensor:
         """Returns the ids of K captions without ends, int32 `[K, length of each]`, cut or not."""
+
+
+def require(token: str, tokens: Sequence[str]) -> None:
+    """Raises InputError unless a special token is in a vocabulary."""
+    if token not in tokens:
+        raise InputError(
+            f"vocabulary: expected the special token {token!r}, received none of that name"
+        )

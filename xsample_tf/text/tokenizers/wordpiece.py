@@ -9,7 +9,7 @@ import tensorflow as tf
 from xsample_tf.errors import InputError
 from xsample_tf.text.model_files import read_bytes
 from xsample_tf.text.tokenizers.files import TokenizerFiles
-from xsample_tf.text.tokenizers.tokenizer import Tokenizer
+from xsample_tf.text.tokenizers.tokenizer import Tokenizer, require
 
 _VOCABULARY = "vocab.txt"
 _LONGEST_WORD = 100  # Characters; BERT takes a longer word for unknown.
@@ -54,18 +54,12 @@ class WordPieceTokenizer(Tokenizer):
     ) -> None:
         import tensorflow_text
 
-        for token in special:
-            if token not in vocabulary:
-                raise InputError(
-                    f"vocabulary: expected the special token {token!r}, received none of that name"
-                )
+        *ends, self._unknown = special
+        super().__init__(vocabulary, ends, max_length)
+        require(self._unknown, vocabulary)
         if len(set(vocabulary)) < len(vocabulary):
             twice = next(token for token in vocabulary if vocabulary.count(token) > 1)
             raise InputError(f"vocabulary: expected distinct tokens, received {twice!r} twice")
-        first, last, self._unknown = special
-        super().__init__(
-            len(vocabulary), vocabulary.index(first), vocabulary.index(last), max_length
-        )
         self._lowercase = lowercase
         self._strip_accents = strip_accents
         self._removed = f"[{_CONTROL}{_ACCENT if strip_accents else ''}]"
