@@ -6,8 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
+from xsample_tf.text.dense import Dense
 from xsample_tf.text.encoder import TextEncoder
-from xsample_tf.text.model_files import read_weights
+from xsample_tf.text.model_files import read_weights, weight_files
 from xsample_tf.text.sentence_transformer_files import read_layout
 from xsample_tf.text.transformer import Transformer
 
@@ -96,8 +97,18 @@ class SentenceGraph(tf.Module):
                 f"text encoder {where}: expected at most {layout.config['vocab_size']} tokens "
                 f"(vocab_size in config.json), received {self._tokenizer.size}"
             )
+        for part in (where, *(dense.directory for dense in layout.dense)):
+            weight_files(part)  # Missing ones are told before any is read.
         self._transformer = Transformer(layout.config, read_weights(where), where)
+        self._dense = [Dense(config) for config in layout.dense]
         self.size = self._transformer.size
+        for config in layout.dense:
+            if config.inputs != self.size:
+                raise InputError(
+                    f"text encoder {config.directory}: expected in_features {self.size}, the size "
+                    f"of the vectors before, in config.json, received {config.inputs}"
+                )
+            self.size = config.outputs
         self._pool = _POOLINGS[layout.pooling]
         self._prompt = layout.prompt
 
@@ -120,7 +131,10 @@ class SentenceGraph(tf.Module):
 
     @tf.function(input_signature=[tf.RaggedTensorSpec([None, None], tf.int32)])
     def embed(self, tokens: tf.RaggedTensor) -> tf.Tensor:
-        """Returns the pooled hidden states, float32 `[B, T]`, of any length."""
+        """Returns the vectors, float32 `[B, T]`, of any length."""
         ids, lengths = tokens.to_tensor(), tf.cast(tokens.row_lengths(), tf.int32)
         present = tf.sequence_mask(lengths, tf.shape(ids)[1], tf.float32)[..., None]
-        return self._pool(self._transformer(ids, lengths), present)
+        vectors = self._pool(self._transformer(ids, lengths), present)
+        for dense in self._dense:
+            vectors = dense(vectors)
+        return vectors

@@ -3,10 +3,12 @@
 import dataclasses
 import math
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
 from xsample_tf.errors import InputError, suggest
+from xsample_tf.text.dense import DenseConfig, read_config
 from xsample_tf.text.families import FAMILIES
 from xsample_tf.text.model_files import read_json
 from xsample_tf.text.tokenizers import Tokenizer, read_tokenizer
@@ -23,6 +25,7 @@ class Layout:
         transformer: Directory of the weights, relative to the model's.
         config: The transformer's `config.json`.
         pooling: "mean", "cls" or "max".
+        dense: The dense layers after the pooling.
         make_tokenizer: Makes the tokenizer for most tokens of a caption.
         max_length: Most tokens of a caption.
         prompt: Put before every caption; mostly empty.
@@ -31,6 +34,7 @@ class Layout:
     transformer: str
     config: dict[str, Any]
     pooling: str
+    dense: tuple[DenseConfig, ...]
     make_tokenizer: Callable[[int], Tokenizer]
     max_length: int
     prompt: str
@@ -46,7 +50,7 @@ def read_layout(directory: str) -> Layout:
         >>> read_layout("models/all-MiniLM-L6-v2").pooling
         'mean'
     """
-    transformer, pooling = _modules(directory)
+    transformer, pooling, dense = _modules(directory)
     where = os.path.join(directory, transformer)
     config = read_json(where, "config.json", required=True)
     check_config(config, where)
@@ -55,10 +59,12 @@ def read_layout(directory: str) -> Layout:
     usual = read_json(where, "tokenizer_config.json").get("model_max_length")
     most = sentence.get("max_seq_length") or usual or math.inf
     prompts = read_json(directory, "config_sentence_transformers.json")
+    prompt = (prompts.get("prompts") or {}).get(prompts.get("default_prompt_name")) or ""
     return Layout(
         transformer=transformer,
         config=config,
         pooling=pooling,
+        dense=dense,
         make_tokenizer=read_tokenizer(
             where,
             config,
@@ -66,25 +72,30 @@ def read_layout(directory: str) -> Layout:
             lowercase=bool(sentence.get("do_lower_case")),
         ),
         max_length=int(min(most, longest(config))),
-        prompt=(prompts.get("prompts") or {}).get(prompts.get("default_prompt_name")) or "",
+        prompt=prompt,
     )
 
 
-def _modules(directory: str) -> tuple[str, str]:
-    """Returns the transformer's directory, relative, and the pooling's name."""
+def _modules(directory: str) -> tuple[str, str, tuple[DenseConfig, ...]]:
+    """Returns the transformer's directory, relative, the pooling's name and the dense layers."""
     modules = read_json(directory, "modules.json", kind=list)
     if not modules:
-        return "", "mean"
-    paths = {m.get("type", "?").rsplit(".", 1)[-1]: m.get("path", "") for m in modules}
-    unknown = sorted(set(paths) - {"Transformer", "Pooling", "Normalize"})
-    if unknown or "Transformer" not in paths or "Pooling" not in paths:
+        return "", "mean", ()
+    kinds = [module.get("type", "?").rsplit(".", 1)[-1] for module in modules]
+    if not re.fullmatch(r"Transformer Pooling( Dense)*( Normalize)?", " ".join(kinds)):
         raise InputError(
-            f"text encoder {directory}: expected modules Transformer, Pooling and maybe Normalize "
-            f"in modules.json, received {', '.join(paths)}; choose another encoder, or convert "
-            "this one to a SavedModel and pass that"
+            f"text encoder {directory}: expected modules Transformer, Pooling, maybe Dense and "
+            f"maybe Normalize in modules.json, received {', '.join(kinds)}; choose another "
+            "encoder, or convert this one to a SavedModel and pass that"
         )
-    pooling = read_json(os.path.join(directory, paths["Pooling"]), "config.json", required=True)
-    return paths["Transformer"], _pooling(pooling, directory)
+    paths = [module.get("path", "") for module in modules]
+    pooling = read_json(os.path.join(directory, paths[1]), "config.json", required=True)
+    dense = [
+        read_config(os.path.join(directory, path))
+        for kind, path in zip(kinds, paths, strict=True)
+        if kind == "Dense"
+    ]
+    return paths[0], _pooling(pooling, directory), tuple(dense)
 
 
 def _pooling(config: dict[str, Any], directory: str) -> str:
