@@ -17,7 +17,7 @@ from xsample_tf.text.sentence_transformer_files import read_layout
 from xsample_tf.text.tokenizers import sentencepiece_model
 
 CAPTIONS = lines.lines(1000)
-NAMES = ["bert", "bert-of-xlm-roberta", "distilbert", "xlm-roberta"]
+NAMES = ["bert", "bert-of-xlm-roberta", "distilbert", "roberta", "xlm-roberta"]
 
 
 @functools.cache

@@ -22,7 +22,7 @@ _SENTENCE_TRANSFORMERS = (
     "paraphrase-MiniLM-L6-v2",
     "paraphrase-mpnet-base-v2",
 )
-_SETTINGS = ("*.json", "*vocab.txt", "*sentencepiece.bpe.model")
+_SETTINGS = ("*.json", "*vocab.txt", "*merges.txt", "*sentencepiece.bpe.model")
 _WEIGHTS = ("*model.safetensors", "*model-*.safetensors")
 
 

@@ -5,17 +5,18 @@ from typing import Any
 
 from xsample_tf.errors import InputError
 from xsample_tf.text.model_files import read_json
-from xsample_tf.text.tokenizers import unigram, wordpiece
+from xsample_tf.text.tokenizers import byte_bpe, unigram, wordpiece
 from xsample_tf.text.tokenizers.files import CONFIG, CONTENT, TokenizerFiles
 from xsample_tf.text.tokenizers.tokenizer import Tokenizer
 
 # By the type of the model in tokenizer.json: what reads it.
-_KINDS = {"Unigram": unigram.read, "WordPiece": wordpiece.read}
+_KINDS = {"BPE": byte_bpe.read, "Unigram": unigram.read, "WordPiece": wordpiece.read}
 # By the class in transformers: type of the model, and the tokens around a text.
 _CLASSES = {
     "BertTokenizer": ("WordPiece", ("[CLS]", "[SEP]")),
     "DistilBertTokenizer": ("WordPiece", ("[CLS]", "[SEP]")),
     "MPNetTokenizer": ("WordPiece", ("<s>", "</s>")),
+    "RobertaTokenizer": ("BPE", ("<s>", "</s>")),
     "XLMRobertaTokenizer": ("Unigram", ("<s>", "</s>")),
 }
 _GENERIC = ("PreTrainedTokenizer", "TokenizersBackend")  # Those that tokenizer.json makes.

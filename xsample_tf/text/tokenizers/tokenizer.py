@@ -52,3 +52,8 @@ def require(token: str, tokens: Sequence[str]) -> None:
         raise InputError(
             f"vocabulary: expected the special token {token!r}, received none of that name"
         )
+
+
+def lower(texts: tf.Tensor) -> tf.Tensor:
+    """Returns texts in small letters, each by itself: a sigma that ends a word is no exception."""
+    return tf.strings.lower(tf.strings.regex_replace(texts, "Σ", "σ"), "utf-8")

@@ -13,7 +13,7 @@ from xsample_tf.text.model_files import read_bytes
 from xsample_tf.text.tokenizers import precompiled, sentencepiece_model
 from xsample_tf.text.tokenizers.files import TokenizerFiles
 from xsample_tf.text.tokenizers.sentencepiece_model import CONTROL, NORMAL, UNKNOWN, Piece
-from xsample_tf.text.tokenizers.tokenizer import Tokenizer, require
+from xsample_tf.text.tokenizers.tokenizer import Tokenizer, lower, require
 
 _VOCABULARY = "sentencepiece.bpe.model"
 _SPACE = r"[\t-\r\x{85}\p{Z}]"
@@ -83,8 +83,8 @@ class UnigramTokenizer(Tokenizer):
 
     def pieces(self, captions: tf.Tensor) -> tf.RaggedTensor:
         """Returns the ids of K captions without ends."""
-        if self._lowercase:  # Letter by letter: a sigma that ends a word is no exception.
-            captions = tf.strings.lower(tf.strings.regex_replace(captions, "Σ", "σ"), "utf-8")
+        if self._lowercase:
+            captions = lower(captions)
         if self._normalize is not None:
             captions = self._normalize(captions)
         return self._pieces.tokenize(tf.strings.regex_replace(captions, _SPACE, " "))

@@ -9,7 +9,7 @@ import tensorflow as tf
 from xsample_tf.errors import InputError
 from xsample_tf.text.model_files import read_bytes
 from xsample_tf.text.tokenizers.files import TokenizerFiles
-from xsample_tf.text.tokenizers.tokenizer import Tokenizer, require
+from xsample_tf.text.tokenizers.tokenizer import Tokenizer, lower, require
 
 _VOCABULARY = "vocab.txt"
 _LONGEST_WORD = 100  # Characters; BERT takes a longer word for unknown.
@@ -18,9 +18,9 @@ _SPACE = r"[\t\n\r\p{Z}]"
 _CONTROL = r"\p{C}\x{FFFD}"
 _ACCENT = r"\p{Mn}"
 _PUNCTUATION = r"!-/:-@\[-`{-~\p{P}"  # BERT counts all of ASCII's symbols: $, +, ~ and so on.
-_CJK = (
+_CJK = (  # As in Hugging Face's tokenizers, without 2B820 to 2B91F.
     r"\x{3400}-\x{4DBF}\x{4E00}-\x{9FFF}\x{F900}-\x{FAFF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}"
-    r"\x{2B740}-\x{2B81F}\x{2B820}-\x{2CEAF}\x{2F800}-\x{2FA1F}"
+    r"\x{2B740}-\x{2B81F}\x{2B920}-\x{2CEAF}\x{2F800}-\x{2FA1F}"
 )
 
 
@@ -87,8 +87,8 @@ class WordPieceTokenizer(Tokenizer):
         text = tf.strings.regex_replace(text, _SPACE, " ")
         text = tf.strings.regex_replace(text, self._removed, "")
         text = tf.strings.regex_replace(text, self._apart, r" \0 ")
-        if self._lowercase:  # Letter by letter: a sigma that ends a word is no exception.
-            text = tf.strings.lower(tf.strings.regex_replace(text, "Σ", "σ"), "utf-8")
+        if self._lowercase:
+            text = lower(text)
         words = tf.strings.split(text)
         long = tf.strings.length(words.flat_values, "UTF8_CHAR") > _LONGEST_WORD
         return words.with_flat_values(tf.where(long, self._unknown, words.flat_values))
