@@ -1,4 +1,4 @@
-"""Sentence-transformers directories of the BERT and MPNet families, run in TensorFlow."""
+"""Sentence-transformers directories run in TensorFlow."""
 
 import os
 
@@ -33,16 +33,19 @@ _POOLINGS = {"mean": _mean, "cls": _first, "max": _max}
 
 
 class SentenceTransformerEncoder(TextEncoder):
-    """A sentence-transformers directory: BERT or MPNet, pooling, unit length.
+    """A sentence-transformers directory: transformer, pooling, dense layers, unit length.
 
     Pooling, casing, maximum length and default prompt are the directory's own. Rows have unit
     length whether or not it has a Normalize module: vectors of this package always do.
 
     Args:
         handle: What `load_encoder` was given.
-        directory: `config.json`, `model.safetensors`, `vocab.txt` or `tokenizer.json`, and mostly
-            `modules.json`; without that the tokens' mean is taken, as in sentence-transformers.
+        directory: `config.json`, `model.safetensors` (or an index of several), `tokenizer.json` or
+            the vocabulary's own file, and mostly `modules.json`; without that the tokens' mean is
+            taken, as in sentence-transformers.
         name: Names the encoder; None takes the handle's last part.
+        option: What is put before every caption: `prefix=TEXT`, `prompt=NAME` of the directory's
+            prompts, or "" for its default prompt.
 
     Attributes:
         graph: The same as a function of TensorFlow, for a SavedModel.
@@ -56,8 +59,10 @@ class SentenceTransformerEncoder(TextEncoder):
         (1, 384)
     """
 
-    def __init__(self, handle: str, directory: str, name: str | None = None) -> None:
-        self.graph = SentenceGraph(directory)
+    def __init__(
+        self, handle: str, directory: str, name: str | None = None, option: str = ""
+    ) -> None:
+        self.graph = SentenceGraph(directory, option)
         super().__init__(handle, self.graph.size, name)
 
     def _encode(self, captions: list[str]) -> np.ndarray:
@@ -78,6 +83,7 @@ class SentenceGraph(tf.Module):
 
     Args:
         directory: As for `SentenceTransformerEncoder`.
+        option: As for `SentenceTransformerEncoder`.
 
     Attributes:
         size: T, the length of a vector.
@@ -87,9 +93,9 @@ class SentenceGraph(tf.Module):
         TensorShape([1, 384])
     """
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, option: str = "") -> None:
         super().__init__()
-        layout = read_layout(directory)
+        layout = read_layout(directory, option)
         where = os.path.join(directory, layout.transformer)
         self._tokenizer = layout.make_tokenizer(layout.max_length)
         if self._tokenizer.size > layout.config["vocab_size"]:

@@ -40,8 +40,12 @@ class Layout:
     prompt: str
 
 
-def read_layout(directory: str) -> Layout:
+def read_layout(directory: str, option: str = "") -> Layout:
     """Reads the configuration files, in the layouts of sentence-transformers 2 to 6.
+
+    Args:
+        directory: As for `SentenceTransformerEncoder`.
+        option: As for `SentenceTransformerEncoder`.
 
     Raises:
         InputError: As `SentenceTransformerEncoder`.
@@ -58,12 +62,16 @@ def read_layout(directory: str) -> Layout:
     # In sentence-transformers the first wins over the second, and the positions bound both.
     usual = read_json(where, "tokenizer_config.json").get("model_max_length")
     most = sentence.get("max_seq_length") or usual or math.inf
-    prompts = read_json(directory, "config_sentence_transformers.json")
-    prompt = (prompts.get("prompts") or {}).get(prompts.get("default_prompt_name")) or ""
+    prompt = _prompt(directory, option)
+    if prompt and not pooling.get("include_prompt", True):
+        raise InputError(
+            f"text encoder {directory}: expected a pooling with the prompt's tokens, received "
+            f"include_prompt false and the prompt {prompt!r}; choose another encoder"
+        )
     return Layout(
         transformer=transformer,
         config=config,
-        pooling=pooling,
+        pooling=_pooling(pooling, directory),
         dense=dense,
         make_tokenizer=read_tokenizer(
             where,
@@ -76,11 +84,11 @@ def read_layout(directory: str) -> Layout:
     )
 
 
-def _modules(directory: str) -> tuple[str, str, tuple[DenseConfig, ...]]:
-    """Returns the transformer's directory, relative, the pooling's name and the dense layers."""
+def _modules(directory: str) -> tuple[str, dict[str, Any], tuple[DenseConfig, ...]]:
+    """Returns the transformer's directory, relative, the pooling's settings, the dense layers."""
     modules = read_json(directory, "modules.json", kind=list)
     if not modules:
-        return "", "mean", ()
+        return "", {}, ()
     kinds = [module.get("type", "?").rsplit(".", 1)[-1] for module in modules]
     if not re.fullmatch(r"Transformer Pooling( Dense)*( Normalize)?", " ".join(kinds)):
         raise InputError(
@@ -95,7 +103,7 @@ def _modules(directory: str) -> tuple[str, str, tuple[DenseConfig, ...]]:
         for kind, path in zip(kinds, paths, strict=True)
         if kind == "Dense"
     ]
-    return paths[0], _pooling(pooling, directory), tuple(dense)
+    return paths[0], pooling, tuple(dense)
 
 
 def _pooling(config: dict[str, Any], directory: str) -> str:
@@ -112,3 +120,21 @@ def _pooling(config: dict[str, Any], directory: str) -> str:
             f"{', '.join(modes)}; {suggest(modes[0], POOLINGS)}"
         )
     return modes[0]
+
+
+def _prompt(directory: str, option: str) -> str:
+    """Returns what is put before every caption; mostly nothing."""
+    kind, _, value = option.partition("=")
+    if kind == "prefix":
+        return f"{value.strip()} "
+    config = read_json(directory, "config_sentence_transformers.json")
+    prompts, name = config.get("prompts") or {}, config.get("default_prompt_name")
+    if kind == "prompt":
+        if value not in prompts:
+            raise InputError(
+                f"text encoder {directory}: expected a prompt of config_sentence_transformers.json "
+                f"behind #prompt=, received {value!r}; "
+                + (suggest(value, prompts) if prompts else "it has none, #prefix=TEXT gives one")
+            )
+        name = value
+    return prompts.get(name) or ""
