@@ -1,13 +1,13 @@
 """What every text encoder is: a callable from captions to unit vectors."""
 
 import abc
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from xsample_tf.arrays import unit_rows
 from xsample_tf.errors import InputError
+from xsample_tf.text.naming import handle_name
 
 
 class TextEncoder(abc.ABC):
@@ -24,8 +24,8 @@ class TextEncoder(abc.ABC):
         (2, 384)
     """
 
-    def __init__(self, handle: str, size: int) -> None:
-        self.name = _file_name(handle)
+    def __init__(self, handle: str, size: int, name: str | None = None) -> None:
+        self.name = name or handle_name(handle)
         self.handle = handle
         self.size = size
 
@@ -68,10 +68,3 @@ def _unit_or_nan(vectors: np.ndarray) -> np.ndarray:
     vectors = np.asarray(vectors, np.float64)  # The square of a large float32 overflows.
     finite = np.isfinite(vectors).all(axis=1, keepdims=True)
     return unit_rows(np.where(finite, vectors, np.nan)).astype(np.float32)
-
-
-def _file_name(handle: str) -> str:
-    """Returns the last part of a path, id or address; a version number keeps what it numbers."""
-    parts = [part for part in re.split(r"[/\\]+", handle) if part not in ("", ".", "..")]
-    name = "-".join(parts[-2:] if parts and parts[-1].isdecimal() else parts[-1:])
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "encoder"
