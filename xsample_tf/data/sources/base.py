@@ -60,6 +60,8 @@ class Options:
         caption_columns: Columns of captions, each a text or a list of texts; empty as above.
         label_column: Column of the class, a number or a name; None as above.
         key_column: Column that names the image; None takes its path or its row.
+        split_column: Column of the split of each row; None takes "split" where it has such values.
+        validation_split: Split that validates, such as "test"; None takes "val" where there is one.
         image_root: What relative paths of a table are relative to; None is the table's folder.
         class_names: The classes in the order of their labels, each "KEY" or "KEY<TAB>NAME" where
             KEY is what the source has (n01440764) and NAME what a caption should say (tench).
@@ -72,6 +74,8 @@ class Options:
     caption_columns: tuple[str, ...] = ()
     label_column: str | None = None
     key_column: str | None = None
+    split_column: str | None = None
+    validation_split: str | None = None
     image_root: str | None = None
     class_names: tuple[str, ...] = ()
     tfds_dir: str | None = None
@@ -162,12 +166,7 @@ class FileList:
         self.rejected = rejected or collections.Counter()
         self.counts = {split: len(samples) for split, samples in splits.items()}
         self._splits = splits
-        digest = hashlib.sha256(repr(classes and classes.names).encode())
-        for split, samples in splits.items():
-            digest.update(split.encode())
-            for sample in sorted(samples, key=lambda sample: sample.key):
-                digest.update(repr((sample.key, sample.captions, sample.label)).encode())
-        self.fingerprint = digest.hexdigest()[:16]
+        self.fingerprint = fingerprint_of(splits, classes)
 
     def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
         """See `Source`."""
@@ -176,6 +175,16 @@ class FileList:
     def read(self, image: str) -> bytes:
         """See `Source`."""
         return read_file(image)
+
+
+def fingerprint_of(splits: dict[str, list[Sample]], classes: Classes | None) -> str:
+    """Returns a hash of the samples of each split that does not depend on their order."""
+    digest = hashlib.sha256(repr(classes and classes.names).encode())
+    for split, samples in splits.items():
+        digest.update(split.encode())
+        for sample in sorted(samples, key=lambda sample: sample.key):
+            digest.update(repr((sample.key, sample.captions, sample.label)).encode())
+    return digest.hexdigest()[:16]
 
 
 def read_file(path: str) -> bytes:
