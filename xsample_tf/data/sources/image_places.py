@@ -117,8 +117,9 @@ class ImagePlaces:
     def _merges(self, ways: tuple[int, ...]) -> bool:
         """Whether paths of different images would become one by their names alone."""
         names = {self._read(text, ways) for text in self._sample}
-        without = {self._read(text, [way for way in ways if way < len(_WAYS) - 1])
-                   for text in self._sample}
+        without = {
+            self._read(text, [way for way in ways if way < len(_WAYS) - 1]) for text in self._sample
+        }
         return len(names) < len(without)
 
     def _count(self, root: str, ways: tuple[int, ...], ending: str) -> int:

@@ -48,9 +48,7 @@ def refuse_links(table: TableFile, options: Options) -> None:
     )
 
 
-def fetch_command(
-    links: str, kind: str, link: str, captions: list[str], output: str
-) -> str:
+def fetch_command(links: str, kind: str, link: str, captions: list[str], output: str) -> str:
     """Returns the command of img2dataset for a table of links.
 
     Args:

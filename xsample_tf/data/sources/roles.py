@@ -2,12 +2,22 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Protocol
 
 from xsample_tf.data.sources import splits, values
 from xsample_tf.data.sources.base import Options
-from xsample_tf.data.sources.formats import Row, TableFile, cells
+from xsample_tf.data.sources.formats import Row, cells
 from xsample_tf.data.sources.values import Path
 from xsample_tf.errors import InputError
+
+
+class Sampled(Protocol):
+    """What is looked at to choose columns: a table, or the fields of an archive's members."""
+
+    file: str
+    columns: Sequence[str]
+    sample: list[Row]
+
 
 NONE = "none"  # What a flag says where a column must not be taken for anything.
 
@@ -76,7 +86,7 @@ class Roles:
         return list(dict.fromkeys(path.column for path in paths))
 
 
-def choose_roles(table: TableFile, options: Options) -> Roles:
+def choose_roles(table: Sampled, options: Options) -> Roles:
     """Chooses the columns that the options name, else those that are usually called so.
 
     Args:
@@ -96,7 +106,7 @@ def choose_roles(table: TableFile, options: Options) -> Roles:
         key = Path(options.key_column, table.columns, "key_column", table.file)
         why.append(f"key: column {key.text!r} (--key_column)")
     taken = {path.column for path in (image, split, label, key) if path}
-    captions = _choose_captions(table, options, taken, why)
+    captions = choose_captions(table, options, taken, why)
     return Roles(image, captions, label, key, split, tuple(why))
 
 
@@ -111,7 +121,7 @@ def find_named(names: Sequence[str], columns: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def _choose_image(table: TableFile, options: Options, why: list[str]) -> Path:
+def _choose_image(table: Sampled, options: Options, why: list[str]) -> Path:
     if options.image_column:
         path = Path(options.image_column, table.columns, "image_column", table.file)
         why.append(f"image: column {path.text!r} (--image_column)")
@@ -141,7 +151,7 @@ def _has_images(sample: list[Row], name: str) -> bool:
     return isinstance(value, str) and cells.looks_like_image(value.partition("#")[0])
 
 
-def _choose_split(table: TableFile, options: Options, why: list[str]) -> Path | None:
+def _choose_split(table: Sampled, options: Options, why: list[str]) -> Path | None:
     if options.split_column == NONE:
         return None
     if options.split_column:
@@ -159,7 +169,7 @@ def _choose_split(table: TableFile, options: Options, why: list[str]) -> Path | 
     return None
 
 
-def _choose_label(table: TableFile, options: Options, why: list[str]) -> Path | None:
+def _choose_label(table: Sampled, options: Options, why: list[str]) -> Path | None:
     if options.label_column == NONE:
         return None
     if options.label_column:
@@ -186,9 +196,20 @@ def _choose_label(table: TableFile, options: Options, why: list[str]) -> Path | 
     return path
 
 
-def _choose_captions(
-    table: TableFile, options: Options, taken: set[str], why: list[str]
+def choose_captions(
+    table: Sampled, options: Options, taken: set[str], why: list[str]
 ) -> tuple[CaptionColumn, ...]:
+    """Chooses the columns of captions: those named, else the one whose name says so.
+
+    Args:
+        table: Its first rows are looked at.
+        options: `caption_columns`.
+        taken: Columns that have another role.
+        why: Receives a line for each column.
+
+    Raises:
+        InputError: No such column, one that is not text, or several that may be the captions.
+    """
     if options.caption_columns == (NONE,):
         why.append("captions: none (--caption_column=none)")
         return ()
@@ -207,7 +228,7 @@ def _choose_captions(
     return tuple(columns)
 
 
-def _usual_captions(table: TableFile, taken: set[str]) -> list[str]:
+def _usual_captions(table: Sampled, taken: set[str]) -> list[str]:
     """The column of captions by its name; an error where there is text and no name says which."""
     columns = [name for name in table.columns if name not in taken]
     found = find_named(CAPTION_NAMES, columns)[:1] or find_named(OTHER_CAPTION_NAMES, columns)
@@ -231,7 +252,7 @@ def _has_text(sample: list[Row], name: str) -> bool:
     return len(texts) - len(links) > len(found) / 10
 
 
-def _caption_column(table: TableFile, name: str) -> CaptionColumn:
+def _caption_column(table: Sampled, name: str) -> CaptionColumn:
     """The column of that name; of dicts the only field that is called as texts are."""
     path = Path(name, table.columns, "caption_column", table.file)
     found = [value for row in table.sample for value in path.values(row)]

@@ -1,5 +1,7 @@
 """Splits of a source: what people call them, and which are used for what."""
 
+import pathlib
+import re
 from collections.abc import Iterable
 
 from xsample_tf.errors import InputError
@@ -64,3 +66,18 @@ def choose(
     if "val" not in uses.values():
         uses = {"train": "all"}
     return uses, tuple(notes)
+
+
+def split_of_file(name: str) -> str | None:
+    """Returns the split in the name of a file, or of its folder, as the hub names them.
+
+    Example:
+        >>> split_of_file("data/validation-00000-of-00001.parquet")
+        'val'
+    """
+    path = pathlib.PurePath(name)
+    word = re.match(r"[A-Za-z]+", path.name)
+    for text in (word[0] if word else "", path.parent.name):
+        if canonical(text):
+            return canonical(text)
+    return None

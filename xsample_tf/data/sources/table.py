@@ -7,7 +7,6 @@ import glob
 import hashlib
 import os
 import pathlib
-import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,12 +15,12 @@ from tqdm import tqdm
 from xsample_tf.data import image_files
 from xsample_tf.data.sources import splits, values
 from xsample_tf.data.sources.base import (
-    UNKNOWN_CLASS,
     Classes,
     FileList,
     Options,
     Sample,
     clean_key,
+    fingerprint_of,
     permuted,
     read_file,
 )
@@ -270,25 +269,10 @@ class _Place:
     @property
     def split(self) -> str | None:
         """The split that the name of the file says, as `train-00000-of-00002.parquet` does."""
-        return split_of_file(self.name)
+        return splits.split_of_file(self.name)
 
     def __str__(self) -> str:
         return f"{self.table.file}:{self.number}"
-
-
-def split_of_file(name: str) -> str | None:
-    """Returns the split in the name of a file, or of its folder, as the hub names them.
-
-    Example:
-        >>> split_of_file("data/validation-00000-of-00001.parquet")
-        'val'
-    """
-    path = pathlib.PurePath(name)
-    word = re.match(r"[A-Za-z]+", path.name)
-    for text in (word[0] if word else "", path.parent.name):
-        if splits.canonical(text):
-            return splits.canonical(text)
-    return None
 
 
 def _files(where: str) -> list[str]:
@@ -325,9 +309,7 @@ def _check_columns(table: TableFile, roles: Roles) -> None:
             raise InputError(f"source: no column {name!r} in {table.file}, which others have")
 
 
-def _find_classes(
-    records: dict[str, _Record], table: TableFile, column: str
-) -> Classes | None:
+def _find_classes(records: dict[str, _Record], table: TableFile, column: str) -> Classes | None:
     """Returns the names that Parquet has, or those in the labels; None where all are numbers."""
     names = table.class_names(column)
     if names is None:

@@ -5,8 +5,8 @@ import os
 import re
 from collections.abc import Iterator
 
-from xsample_tf.data.sources.archives import Tars
 from xsample_tf.data.sources.base import Classes, Options
+from xsample_tf.data.sources.members import Tars
 from xsample_tf.errors import InputError
 
 

@@ -64,7 +64,10 @@ class Delimited(TableFile):
                 yield number, None
             else:
                 place = (offset, size)
-                yield number, {name: self._cell(cells[i], i, place) for name, i in positions.items()}
+                yield (
+                    number,
+                    {name: self._cell(cells[i], i, place) for name, i in positions.items()},
+                )
 
     def cell_at(self, offset: int, size: int, position: int) -> str:
         """Returns the text of a cell, of the line or lines at a place in the file."""
@@ -109,7 +112,7 @@ class Delimited(TableFile):
             name = _NAMES.get(self._delimiter, repr(self._delimiter))
             yield f"cells are separated by {name} (--delimiter sets another)"
         if self._escape:
-            yield r'quotes within cells are written \"'
+            yield r"quotes within cells are written \""
         if not self._has_header:
             yield f"no header line: columns are {', '.join(self.columns)} (--columns sets others)"
 
