@@ -193,6 +193,8 @@ def read_file(path: str) -> bytes:
         return pathlib.Path(path).read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise image_files.ImageError("missing_file") from error
+    except PermissionError as error:
+        raise image_files.ImageError("permission_denied") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path.
         raise image_files.ImageError("unreadable_file") from error
 

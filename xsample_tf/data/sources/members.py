@@ -58,7 +58,7 @@ class KeyedArchive(Archives):
             stem, _, kind = name.partition(".")
             if not stem or _is_hidden(folder):
                 continue  # A hidden file.
-            key = f"{self.name(file)}/{clean_key(os.path.join(folder, stem))}"
+            key = os.path.join(self.name(file), clean_key(os.path.join(folder, stem)))
             kinds = groups.setdefault(key, {})
             if kind.lower() in kinds:
                 faults.append(SkippedSample(key, "duplicate_key"))

@@ -4,7 +4,7 @@ from xsample_tf.data.sources.base import Classes, Options, Source
 from xsample_tf.data.sources.scenes import Scenes
 from xsample_tf.errors import InputError, suggest
 
-KINDS = ("folder", "imagenet", "img2dataset", "scenes", "table", "tfds", "webdataset")
+KINDS = ("folder", "imagenet", "img2dataset", "scenes", "pairs", "table", "tfds", "webdataset")
 
 
 def open_source(spec: str, options: Options, classes: Classes | None = None) -> Source:
@@ -32,7 +32,11 @@ def open_source(spec: str, options: Options, classes: Classes | None = None) -> 
     if kind == "folder":
         from xsample_tf.data.sources import folder
 
-        return folder.open_folders(where, options, classes)
+        return folder.ClassFolders(where, options, classes)
+    if kind == "pairs":
+        from xsample_tf.data.sources import pairs
+
+        return pairs.Pairs(where, options, classes)
     if kind == "imagenet":
         from xsample_tf.data.sources import imagenet
 
