@@ -10,6 +10,8 @@ from xsample_tf.data.sources.base import Classes, FileList, Options, Sample, cle
 from xsample_tf.data.sources.formats.cells import looks_like_image
 from xsample_tf.errors import InputError
 
+TEXT_ENDINGS = (".txt", ".caption")
+
 
 class ClassFolders(FileList):
     """A `sources.Source` over DIR/CLASS/**/IMAGE, or DIR/SPLIT/CLASS/**/IMAGE.
@@ -52,6 +54,8 @@ class ClassFolders(FileList):
         """See `Source`."""
         lines = [f"folder: {self._where}, one folder per class"]
         lines += [f"{use}: {self._notes['used'][use]}" for use in self._notes["used"]]
+        if self.rejected["text_file"]:
+            lines.append(f"text files are left out (pairs:{self._where} reads them as captions)")
         return [*lines, *self._notes["lines"], "captions: none; class names fill the template"]
 
 
@@ -72,10 +76,10 @@ def _split_folders(root: pathlib.Path, options: Options) -> tuple[dict, dict]:
             "away, or give the folder of classes itself"
         )
     uses, lines = splits.choose(dict.fromkeys(found.values()), options.validation_split)
-    folders: dict[str, list[pathlib.Path]] = {}
+    folders: dict[str, list[pathlib.Path]] = {use: [] for use in uses.values()}
     for name, split in sorted(found.items()):
         if split in uses:
-            folders.setdefault(uses[split], []).append(root / name)
+            folders[uses[split]].append(root / name)
     used = {use: ", ".join(map(str, own)) for use, own in folders.items()}
     left_out = [root / name for name, split in found.items() if split not in uses]
     return folders, {"used": used, "lines": list(lines), "left out": left_out}
@@ -89,7 +93,7 @@ def _has_class_folders(root: pathlib.Path, found: dict[str, str]) -> bool:
 def _hint(folder: pathlib.Path) -> str:
     """The next step for a folder without class folders."""
     files = [entry.name for entry in os.scandir(folder) if entry.is_file()]
-    if any(name.endswith((".txt", ".caption")) for name in files):
+    if any(name.endswith(TEXT_ENDINGS) for name in files):
         return f"image files with captions beside them go through pairs:{folder}"
     return "images that have no class folder go through table: or pairs:"
 
@@ -107,7 +111,7 @@ def _class_images(
             if looks_like_image(path) or not _is_known(path):
                 yield Sample(clean_key(os.path.relpath(path, root)), path, (), label)
             else:
-                rejected["not_an_image"] += 1
+                rejected["text_file" if path.endswith(TEXT_ENDINGS) else "not_an_image"] += 1
 
 
 def _is_known(path: str) -> bool:

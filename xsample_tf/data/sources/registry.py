@@ -4,7 +4,17 @@ from xsample_tf.data.sources.base import Classes, Options, Source
 from xsample_tf.data.sources.scenes import Scenes
 from xsample_tf.errors import InputError, suggest
 
-KINDS = ("folder", "imagenet", "img2dataset", "scenes", "pairs", "table", "tfds", "webdataset")
+KINDS = (
+    "folder",
+    "hf",
+    "imagenet",
+    "img2dataset",
+    "scenes",
+    "pairs",
+    "table",
+    "tfds",
+    "webdataset",
+)
 
 
 def open_source(spec: str, options: Options, classes: Classes | None = None) -> Source:
@@ -33,6 +43,10 @@ def open_source(spec: str, options: Options, classes: Classes | None = None) -> 
         from xsample_tf.data.sources import folder
 
         return folder.ClassFolders(where, options, classes)
+    if kind == "hf":
+        from xsample_tf.data.sources import hf
+
+        return hf.HuggingFace(where, options, classes)
     if kind == "pairs":
         from xsample_tf.data.sources import pairs
 

@@ -100,7 +100,7 @@ class Table(FileList):
         """The samples by split, the classes, and what was left out: a pass over all rows."""
         left_out: collections.Counter = collections.Counter()
         records: dict[str, _Record] = {}
-        hashed: dict[bytes, str] = {}
+        self._hashed: dict[bytes, str] = {}  # Keys by the hash of bytes that stand in rows.
         common = os.path.commonpath([os.path.dirname(file) or "." for file in self._files])
         columns = self.roles.columns()
         with tqdm(desc="rows", unit="", disable=None) as bar:
@@ -108,9 +108,10 @@ class Table(FileList):
                 name = os.path.relpath(table.file, common)
                 for number, row in table.rows(columns):
                     place = _Place(table, name, number)
-                    reason = self._add(records, hashed, place, row)
+                    reason = self._add(records, place, row)
                     left_out.update([reason] if reason else [])
                     bar.update()
+        self._hashed.clear()
         if not records:
             raise InputError(f"source: no row with an image in {self._where}")
         classes = self._given
@@ -181,9 +182,7 @@ class Table(FileList):
             return value
         return str(value)
 
-    def _add(
-        self, records: dict[str, _Record], hashed: dict[bytes, str], place: "_Place", row: Row
-    ) -> str:
+    def _add(self, records: dict[str, _Record], place: "_Place", row: Row) -> str:
         """Adds a row to the records; returns the reason why it is left out, if it is."""
         image = None if row is None else self._image(self.roles.image.value(row))
         if image is None:
@@ -197,9 +196,10 @@ class Table(FileList):
             captions = [text for column in self.roles.captions for text in column.texts(row)]
         except values.NotText:
             return "caption_not_text"
-        key, image = self._key(image, row, place, hashed)
+        split = place.split or split
+        key, image = self._key(image, row, place, split)
         label = self.roles.label.value(row) if self.roles.label else None
-        record = _Record(image, captions, label, place.split or split, str(place))
+        record = _Record(image, captions, label, split, str(place))
         known = records.setdefault(key, record)
         if known is record:
             return ""
@@ -216,9 +216,7 @@ class Table(FileList):
         known.captions.extend(captions)
         return ""
 
-    def _key(
-        self, image: _Image, row: Row, place: "_Place", hashed: dict[bytes, str]
-    ) -> tuple[str, _Image]:
+    def _key(self, image: _Image, row: Row, place: "_Place", split: str) -> tuple[str, _Image]:
         """The key of a row's image, the same for all rows of one image, and where it is read."""
         if self.roles.key:
             key = str(self.roles.key.value(row))
@@ -231,8 +229,8 @@ class Table(FileList):
             except image_files.ImageError:
                 content = b""
             if content:
-                digest = hashlib.blake2b(content, digest_size=16).digest()
-                key = hashed.setdefault(digest, key)
+                digest = hashlib.blake2b(content, digest_size=16, person=split.encode()).digest()
+                key = self._hashed.setdefault(digest, key)
         return clean_key(key), self._places.path(image) if isinstance(image, str) else image
 
     def _split(
