@@ -13,13 +13,15 @@ import shlex
 import sys
 import warnings
 
+import command_line
 from absl import flags
-from command_line import run
 
 from xsample_tf import text
 from xsample_tf.data import Quality, check, prepare, prepare_in_place, sources
 from xsample_tf.data.preparation import caption_vectors
 from xsample_tf.errors import InputError
+
+command_line.choose_from(sources.SOURCES)
 
 _SOURCE = flags.DEFINE_string("source", None, "KIND:WHERE of the images.")
 _VALIDATION_SOURCE = flags.DEFINE_string(
@@ -40,13 +42,31 @@ _IN_PLACE = flags.DEFINE_bool(
     False,
     "Use the TFRecord files of tfds: or img2dataset: where they lie, and copy nothing.",
 )
+_DRY_RUN = flags.DEFINE_bool(
+    "dry_run", False, "Print how the source is understood, with its first records, and stop."
+)
 _CHECK = flags.DEFINE_bool(
     "check", False, "Compare the files of --output with its dataset.json, and change nothing."
 )
 _IMAGE_COLUMN = flags.DEFINE_string("image_column", None, "Column or feature of the image.")
-_CAPTION_COLUMN = flags.DEFINE_list("caption_column", [], "Columns or features of captions.")
-_LABEL_COLUMN = flags.DEFINE_string("label_column", None, "Column or feature of the class.")
+_CAPTION_COLUMN = flags.DEFINE_list(
+    "caption_column",
+    [],
+    "Columns or features of captions, such as caption or sentences[].raw; none: there are none.",
+)
+_LABEL_COLUMN = flags.DEFINE_string(
+    "label_column", None, "Column or feature of the class; none leaves labels out."
+)
 _KEY_COLUMN = flags.DEFINE_string("key_column", None, "Column that names the image.")
+_SPLIT_COLUMN = flags.DEFINE_string(
+    "split_column", None, "Column of the split of each row; none leaves it out."
+)
+_VALIDATION_SPLIT = flags.DEFINE_string(
+    "validation_split",
+    None,
+    "Split that becomes val/, such as test; else a split that is called val, valid, validation or "
+    "dev, else --validation_fraction of the training images.",
+)
 _IMAGE_ROOT = flags.DEFINE_string(
     "image_root", None, "What a table's paths are relative to; else the table's folder."
 )
@@ -165,6 +185,7 @@ def _prepare(encoders: list[text.TextEncoder]) -> None:
         runner=_RUNNER.value,
         beam_flags=shlex.split(_BEAM_FLAGS.value),
         overwrite=_OVERWRITE.value,
+        dry_run=_DRY_RUN.value,
     )
 
 
@@ -174,11 +195,14 @@ def _options() -> sources.Options:
         caption_columns=tuple(_CAPTION_COLUMN.value),
         label_column=_LABEL_COLUMN.value,
         key_column=_KEY_COLUMN.value,
+        split_column=_SPLIT_COLUMN.value,
+        validation_split=_VALIDATION_SPLIT.value,
         image_root=_IMAGE_ROOT.value,
         class_names=_class_names(),
         tfds_dir=_TFDS_DIR.value,
         validation_fraction=_VALIDATION_FRACTION.value,
         seed=_SEED.value,
+        own=command_line.entry_values(sources.SOURCES),
     )
 
 
@@ -206,4 +230,4 @@ def _class_names() -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    run(main, __doc__)
+    command_line.run(main, __doc__)

@@ -17,7 +17,13 @@ from tqdm import tqdm
 
 from xsample_tf import templates
 from xsample_tf.data import manifest, sources, text_encoder
-from xsample_tf.data.preparation import beam, caption_vectors, convert, global_shuffle
+from xsample_tf.data.preparation import (
+    beam,
+    caption_vectors,
+    convert,
+    global_shuffle,
+    understanding,
+)
 from xsample_tf.data.preparation.blocks import PARTS, VAL_PARTS, BlockWriter, SourceRange, in_order
 from xsample_tf.data.preparation.filters import Quality
 from xsample_tf.data.preparation.journal import JOURNAL, Journal
@@ -45,8 +51,9 @@ def prepare(
     runner: str = POOL,
     beam_flags: Sequence[str] = (),
     overwrite: bool = False,
+    dry_run: bool = False,
     log: Callable[[str], None] = print,
-) -> manifest.Dataset:
+) -> manifest.Dataset | None:
     """Writes `source` as a data directory, with each encoder's caption vectors.
 
     The same arguments on an unfinished output continue it; on a finished one they return at once.
@@ -73,7 +80,8 @@ def prepare(
             system of `output` and of the source.
         beam_flags: Beam's own flags, such as "--direct_num_workers=4".
         overwrite: Deletes what was prepared in `output` with other arguments.
-        log: Receives the table of what was written and what was left out.
+        dry_run: Logs how the source is understood, with its first records, and returns None.
+        log: Receives what was understood, and the table of what was written and left out.
 
     Raises:
         InputError: Unusable arguments or source, no usable record, too many unusable images, too
@@ -91,6 +99,10 @@ def prepare(
     elif beam_flags:
         raise InputError(f"beam_flags: expected none with runner {POOL!r}, received {beam_flags}")
     opened = sources.open_source(source, options)
+    builder = convert.RecordBuilder(template, options.validation_fraction, quality)
+    understanding.show(opened, builder, log)
+    if dry_run:
+        return None
     held_out = validation_source and sources.open_source(validation_source, options, opened.classes)
     if encoders and not opened.captioned and not opened.classes:
         raise InputError(f"text encoder: {source} has no captions and no class names")
@@ -114,8 +126,7 @@ def prepare(
     if not (output / manifest.MANIFEST).is_file():
         threads = threads or (os.cpu_count() or 1 if runner == POOL else 1)
         run = _Runner(output, journal, runner, tuple(beam_flags), threads)
-        maker = convert.RecordBuilder(template, options.validation_fraction, quality)
-        writer = BlockWriter(output.absolute(), opened, held_out, maker, arranged, threads)
+        writer = BlockWriter(output.absolute(), opened, held_out, builder, arranged, threads)
         spec = f"{source}, val from {validation_source}" if held_out else source
         seed = None if opened.shuffled else options.seed
         _write(writer, run, records_per_shard, seed, max_rejected_fraction, spec, log)

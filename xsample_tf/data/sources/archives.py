@@ -91,8 +91,8 @@ class Archives(abc.ABC):
             if found[file] in uses:
                 self._by_use[uses[found[file]]].append(file)
         self.why = [*self._split_notes]
-        entries = self._first_entries()
-        rows = self._first_rows(entries)
+        self._first = self._first_entries()
+        rows = self._first_rows(self._first)
         self.captions = self.choose_captions(Fields(files[0], rows))
         self._label = self._label_path(Fields(files[0], rows))
         self.captioned = bool(self.captions)
@@ -141,6 +141,10 @@ class Archives(abc.ABC):
         """See `Source`."""
         more = f", the first of {len(self._files):,}" if len(self._files) > 1 else ""
         return [f"archive: {self._files[0]}{more}", *self.why]
+
+    def preview(self, count: int) -> tuple[list[Sample], Classes | None]:
+        """See `Source`."""
+        return [self.sample(entry) for entry in self._first[:count]], self.classes
 
     @functools.cached_property
     def _ends(self) -> dict[str, list[int]]:
@@ -196,7 +200,7 @@ class Archives(abc.ABC):
         return image if isinstance(image, bytes) else image.read()
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_last": ("", [])}
+        return self.__dict__ | {"_last": ("", []), "_first": []}
 
     def name(self, file: str) -> str:
         """Returns what an archive is called in keys."""

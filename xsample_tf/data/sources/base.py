@@ -4,16 +4,20 @@ import collections
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from xsample_tf.data import image_files
 from xsample_tf.data.records import FeatureNames
 from xsample_tf.errors import InputError
+from xsample_tf.registry import Registry
 
 UNKNOWN_CLASS = -1
+
+SOURCES = Registry("source", "xsample_tf.data.sources")
+register = SOURCES.register
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,6 +72,8 @@ class Options:
         tfds_dir: Where TFDS keeps its data; None is the default of TFDS.
         validation_fraction: Share of the scenes' count that is generated for validation.
         seed: Orders the samples of sources that can be listed before they are read.
+        own: Values of the options that a kind of source declares for itself, by name, such as
+            {"delimiter": ";"} of table.
     """
 
     image_column: str | None = None
@@ -81,6 +87,7 @@ class Options:
     tfds_dir: str | None = None
     validation_fraction: float = 0.05
     seed: int = 0
+    own: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def classes(self) -> Classes | None:
         """Returns the classes that `class_names` lists, or None."""
@@ -113,6 +120,19 @@ class Source(Protocol):
     fingerprint: str
     default_resize: int
     shuffled: bool
+
+    def understanding(self) -> list[str]:
+        """Returns what the source was taken for and why, in lines such as "image: column 'file'".
+
+        Raises:
+            InputError: None of the first images is where the source says.
+        """
+
+    def preview(self, count: int) -> tuple[list[Sample], Classes | None]:
+        """Returns the first samples, and the classes as far as they are known by then.
+
+        Only the beginning of the source is read.
+        """
 
     def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
         """Yields the samples at positions [start, stop) of `split`, always the same ones."""
@@ -167,6 +187,11 @@ class FileList:
         self.counts = {split: len(samples) for split, samples in splits.items()}
         self._splits = splits
         self.fingerprint = fingerprint_of(splits, classes)
+
+    def preview(self, count: int) -> tuple[list[Sample], Classes | None]:
+        """See `Source`."""
+        first = next(iter(self._splits.values()), [])
+        return first[:count], self.classes
 
     def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
         """See `Source`."""

@@ -6,13 +6,22 @@ import pathlib
 from collections.abc import Iterator
 
 from xsample_tf.data.sources import splits
-from xsample_tf.data.sources.base import Classes, FileList, Options, Sample, clean_key, permuted
+from xsample_tf.data.sources.base import (
+    Classes,
+    FileList,
+    Options,
+    Sample,
+    clean_key,
+    permuted,
+    register,
+)
 from xsample_tf.data.sources.formats.cells import looks_like_image
 from xsample_tf.errors import InputError
 
 TEXT_ENDINGS = (".txt", ".caption")
 
 
+@register("folder")
 class ClassFolders(FileList):
     """A `sources.Source` over DIR/CLASS/**/IMAGE, or DIR/SPLIT/CLASS/**/IMAGE.
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from xsample_tf.data import image_files
 from xsample_tf.data.sources import roles, splits, values
-from xsample_tf.data.sources.base import Classes, Options, Sample, clean_key
+from xsample_tf.data.sources.base import Classes, Options, Sample, clean_key, register
 from xsample_tf.data.sources.columns import label_of
 from xsample_tf.data.sources.formats import SAMPLE_ROWS, Row, cells
 from xsample_tf.errors import InputError
@@ -30,6 +30,7 @@ class _First:
     sample: list[Row]
 
 
+@register("hf")
 class HuggingFace:
     """A `sources.Source` over a data set that `datasets.load_dataset` or `load_from_disk` opens.
 
@@ -77,6 +78,12 @@ class HuggingFace:
     def understanding(self) -> list[str]:
         """See `Source`."""
         return [f"datasets: {self._where}", *self._notes, *self.roles.why]
+
+    def preview(self, count: int) -> tuple[list[Sample], Classes | None]:
+        """See `Source`."""
+        use = next(iter(self._streams))
+        rows = itertools.islice(self._streams[use], count)
+        return [self._sample(f"{use}/{i:07d}", row) for i, row in enumerate(rows)], self.classes
 
     @functools.cached_property
     def counts(self) -> dict[str, int]:

@@ -21,11 +21,12 @@ from xsample_tf.data.sources.base import (
     TFRecordFiles,
     clean_key,
     only_column,
+    register,
 )
 from xsample_tf.data.sources.byte_ranges import ByteRange, record_ranges
 from xsample_tf.data.sources.formats import Row
 from xsample_tf.data.sources.formats.cells import ParquetCell, ParquetImages
-from xsample_tf.data.sources.members import IMAGE_TYPES, Folders, Tars
+from xsample_tf.data.sources.members import CAPTION_LINES, IMAGE_TYPES, Folders, KeyedArchive, Tars
 from xsample_tf.data.sources.values import Path
 from xsample_tf.errors import InputError
 
@@ -44,7 +45,10 @@ _STATUSES = (
 )
 
 
-def open_img2dataset(where: str, options: Options, classes: Classes | None) -> Archives:
+@register("img2dataset", options=[CAPTION_LINES])
+def open_img2dataset(
+    where: str, options: Options, classes: Classes | None, caption_lines: str = "auto"
+) -> Archives:
     """Opens `img2dataset:DIR`, the output folder of img2dataset in any of its formats.
 
     Links that it failed to fetch are counted as "fetch_" and the class of the failure.
@@ -64,7 +68,8 @@ def open_img2dataset(where: str, options: Options, classes: Classes | None) -> A
         (Rows, [str(path) for path in shards if path.suffix == ".parquet"]),
     ):
         if found:
-            return kind(found, options, classes, failed_fetches(root))
+            more = {"caption_lines": caption_lines} if issubclass(kind, KeyedArchive) else {}
+            return kind(found, options, classes, failed_fetches(root), **more)
     raise InputError(
         f"source: expected what img2dataset writes in {where} (00000.tar, 00000.tfrecord, "
         "00000.parquet or folders 00000), found none"

@@ -12,12 +12,19 @@ from xsample_tf.data.sources.archives import DAMAGED, Archives, Fields, SkippedS
 from xsample_tf.data.sources.base import clean_key
 from xsample_tf.data.sources.byte_ranges import ByteRange, tar_members
 from xsample_tf.data.sources.formats import Row
-from xsample_tf.errors import InputError
+from xsample_tf.registry import Option
 
 IMAGE_TYPES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "jfif")
 IMAGE_TYPES += ("heic", "heif", "avif", "ppm")
 TEXT_TYPES = ("txt", "caption", "captions", "text")
 LINES = ("auto", "split", "join")
+CAPTION_LINES = Option(
+    "caption_lines",
+    "auto",
+    "What the lines of a text file are: split, a caption each; join, one caption; auto splits "
+    "where the first texts all have the same number of lines, more than one.",
+    choices=LINES,
+)
 
 
 class KeyedArchive(Archives):
@@ -34,10 +41,6 @@ class KeyedArchive(Archives):
     """
 
     def __init__(self, *arguments, caption_lines: str = "auto"):
-        if caption_lines not in LINES:
-            raise InputError(
-                f"caption_lines: expected {', '.join(LINES)}, received {caption_lines!r}"
-            )
         self._lines = caption_lines
         super().__init__(*arguments)
 

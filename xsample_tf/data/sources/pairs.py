@@ -3,12 +3,13 @@
 import os
 import pathlib
 
-from xsample_tf.data.sources.base import Classes, Options
+from xsample_tf.data.sources.base import Classes, Options, register
 from xsample_tf.data.sources.folder import walk
-from xsample_tf.data.sources.members import Folders
+from xsample_tf.data.sources.members import CAPTION_LINES, Folders
 from xsample_tf.errors import InputError
 
 
+@register("pairs", options=[CAPTION_LINES])
 class Pairs(Folders):
     """A `sources.Source` over a folder of `NAME.jpg` with `NAME.txt`, `.caption` or `.json`.
 

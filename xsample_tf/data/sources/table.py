@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import glob
 import hashlib
+import itertools
 import os
 import pathlib
 from collections.abc import Iterator
@@ -23,14 +24,30 @@ from xsample_tf.data.sources.base import (
     fingerprint_of,
     permuted,
     read_file,
+    register,
 )
 from xsample_tf.data.sources.columns import label_of, whole_number
-from xsample_tf.data.sources.formats import FORMATS, Row, TableFile, TableStyle, cells, open_file
+from xsample_tf.data.sources.formats import (
+    FORMATS,
+    SAMPLE_ROWS,
+    Row,
+    TableFile,
+    TableStyle,
+    cells,
+    open_file,
+)
 from xsample_tf.data.sources.image_places import ImagePlaces
 from xsample_tf.data.sources.links import refuse_links
 from xsample_tf.data.sources.roles import Roles, choose_roles
 from xsample_tf.errors import InputError, suggest
+from xsample_tf.registry import Option
 
+_OPTIONS = (
+    Option("delimiter", "", "What separates the cells of a text table: ';', '|', tab; else found."),
+    Option("encoding", "", "Encoding of a text table, such as cp1252; else found."),
+    Option("columns", "", "Names for the columns of a table without a header line, a,b,c."),
+    Option("image_index", 0, "Which image of a list of images; -1 is the last."),
+)
 _Image = str | cells.LineCell | cells.ParquetCell
 
 
@@ -43,6 +60,7 @@ class _Record:
     place: str  # Of its first row, for messages.
 
 
+@register("table", options=_OPTIONS)
 class Table(FileList):
     """A `sources.Source` over one table or several alike.
 
@@ -54,7 +72,9 @@ class Table(FileList):
             `data/train-*.parquet`, or a folder of tables.
         options: Columns and `image_root`.
         classes: Classes that the labels must be of; None takes the names found.
-        style: Delimiter, encoding and columns of delimited text.
+        delimiter: What separates the cells of delimited text; "" finds it.
+        encoding: Encoding of text; "" finds it.
+        columns: Names of the columns of text without a header line, separated by commas.
         image_index: Which image of a list.
 
     Raises:
@@ -68,11 +88,15 @@ class Table(FileList):
         where: str,
         options: Options,
         classes: Classes | None,
-        style: TableStyle | None = None,
+        delimiter: str = "",
+        encoding: str = "",
+        columns: str = "",
         image_index: int = 0,
     ):
         self._where, self._options, self._given = where, options, classes
         self._files = _files(where)
+        names = tuple(name.strip() for name in columns.split(",")) if columns else ()
+        style = TableStyle(delimiter, encoding, names)
         self._tables = [open_file(file, style) for file in self._files]
         self._index = image_index
         for table in self._tables:
@@ -95,25 +119,38 @@ class Table(FileList):
         lines += [*self._tables[0].notes, *self.roles.why]
         return lines + ([self._places.note] if self._places.note else [])
 
+    def preview(self, count: int) -> tuple[list[Sample], Classes | None]:
+        """See `Source`."""
+        samples, classes, _ = self._list(SAMPLE_ROWS)
+        return next(iter(samples.values()))[:count], classes
+
     @functools.cached_property
     def _listing(self) -> tuple[dict[str, list[Sample]], Classes | None, collections.Counter]:
         """The samples by split, the classes, and what was left out: a pass over all rows."""
+        return self._list(None)
+
+    def _list(
+        self, limit: int | None
+    ) -> tuple[dict[str, list[Sample]], Classes | None, collections.Counter]:
+        """Lists the samples of all rows, or of at most `limit` rows of the first table."""
         left_out: collections.Counter = collections.Counter()
         records: dict[str, _Record] = {}
         self._hashed: dict[bytes, str] = {}  # Keys by the hash of bytes that stand in rows.
         common = os.path.commonpath([os.path.dirname(file) or "." for file in self._files])
         columns = self.roles.columns()
-        with tqdm(desc="rows", unit="", disable=None) as bar:
-            for table in self._tables:
+        with tqdm(desc="rows", unit="", disable=True if limit else None) as bar:
+            for table in self._tables[: 1 if limit else None]:
                 name = os.path.relpath(table.file, common)
-                for number, row in table.rows(columns):
-                    place = _Place(table, name, number)
-                    reason = self._add(records, place, row)
+                for number, row in itertools.islice(table.rows(columns), limit):
+                    reason = self._add(records, _Place(table, name, number), row)
                     left_out.update([reason] if reason else [])
                     bar.update()
         self._hashed.clear()
         if not records:
-            raise InputError(f"source: no row with an image in {self._where}")
+            found = ", ".join(f"{reason} {count}" for reason, count in left_out.items())
+            raise InputError(
+                f"source: no row with an image in {self._where}" + (f": {found}" if found else "")
+            )
         classes = self._given
         if classes is None and self.roles.label:
             classes = _find_classes(records, self._tables[0], self.roles.label.text)
