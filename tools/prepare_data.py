@@ -57,6 +57,14 @@ _CAPTION_COLUMN = flags.DEFINE_list(
 _LABEL_COLUMN = flags.DEFINE_string(
     "label_column", None, "Column or feature of the class; none leaves labels out."
 )
+_FEATURE_COLUMNS = flags.DEFINE_list(
+    "feature_columns",
+    [],
+    "Columns of numbers, or of vectors of one length, that the records keep: NAME or NAME:float.",
+)
+_FEATURE_DEFAULT = flags.DEFINE_float(
+    "feature_default", None, "Takes the place of missing numbers in --feature_columns."
+)
 _KEY_COLUMN = flags.DEFINE_string("key_column", None, "Column that names the image.")
 _SPLIT_COLUMN = flags.DEFINE_string(
     "split_column", None, "Column of the split of each row; none leaves it out."
@@ -156,7 +164,14 @@ def _prepare_in_place(encoders: list[text.TextEncoder]) -> None:
     """Writes a manifest; refuses flags that would change records, which stay as they are."""
     names = [field.name for field in dataclasses.fields(Quality)]
     names[names.index("caption_rules")] = "caption_rule"
-    for name in (*names, "validation_source", "records_per_shard", "runner", "beam_flags"):
+    for name in (
+        *names,
+        "validation_source",
+        "feature_columns",
+        "records_per_shard",
+        "runner",
+        "beam_flags",
+    ):
         if flags.FLAGS[name].present:
             raise InputError(f"{name}: cannot be used with --in_place, which writes no records")
     prepare_in_place(
@@ -184,6 +199,7 @@ def _prepare(encoders: list[text.TextEncoder]) -> None:
         threads=_THREADS.value,
         runner=_RUNNER.value,
         beam_flags=shlex.split(_BEAM_FLAGS.value),
+        feature_default=_FEATURE_DEFAULT.value,
         overwrite=_OVERWRITE.value,
         dry_run=_DRY_RUN.value,
     )
@@ -197,6 +213,7 @@ def _options() -> sources.Options:
         key_column=_KEY_COLUMN.value,
         split_column=_SPLIT_COLUMN.value,
         validation_split=_VALIDATION_SPLIT.value,
+        feature_columns=tuple(_FEATURE_COLUMNS.value),
         image_root=_IMAGE_ROOT.value,
         class_names=_class_names(),
         tfds_dir=_TFDS_DIR.value,

@@ -34,11 +34,13 @@ class RecordBuilder:
         template: Makes class names captions where the source has none.
         validation_fraction: Share of the images that the hash gives to "val".
         quality: Rules for captions and images.
+        feature_default: Takes the place of missing numbers; None makes them an error.
     """
 
     template: str
     validation_fraction: float
     quality: Quality
+    feature_default: float | None = None
 
     def __call__(self, source: sources.Source, prefix: str, sample: sources.Sample) -> Outcome:
         """Returns the record of a sample of `source`, its key after `prefix`."""
@@ -58,7 +60,13 @@ class RecordBuilder:
             raise
         except Exception as error:  # One image never ends the run.
             return Outcome(key, (*reasons, f"error_{type(error).__name__}"))
-        record = records.serialize(image, key, captions, sample.label)
+        numbers = {
+            column.stored_name: column.numbers(
+                sample.numbers[column.name], self.feature_default, key
+            )
+            for column in source.columns
+        }
+        record = records.serialize(image, key, captions, sample.label, numbers)
         digest = hashlib.sha256(content).digest()
         split = self._split(digest)
         return Outcome(key, reasons, record, split, len(captions), encoded_again, digest)

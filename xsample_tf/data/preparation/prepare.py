@@ -50,6 +50,7 @@ def prepare(
     threads: int | None = None,
     runner: str = POOL,
     beam_flags: Sequence[str] = (),
+    feature_default: float | None = None,
     overwrite: bool = False,
     dry_run: bool = False,
     log: Callable[[str], None] = print,
@@ -79,6 +80,8 @@ def prepare(
         runner: "pool", or the name of a runner of Apache Beam, whose workers must share the file
             system of `output` and of the source.
         beam_flags: Beam's own flags, such as "--direct_num_workers=4".
+        feature_default: Takes the place of missing numbers in `options.feature_columns`; None
+            makes them an error.
         overwrite: Deletes what was prepared in `output` with other arguments.
         dry_run: Logs how the source is understood, with its first records, and returns None.
         log: Receives what was understood, and the table of what was written and left out.
@@ -99,7 +102,7 @@ def prepare(
     elif beam_flags:
         raise InputError(f"beam_flags: expected none with runner {POOL!r}, received {beam_flags}")
     opened = sources.open_source(source, options)
-    builder = convert.RecordBuilder(template, options.validation_fraction, quality)
+    builder = convert.RecordBuilder(template, options.validation_fraction, quality, feature_default)
     understanding.show(opened, builder, log)
     if dry_run:
         return None
@@ -118,6 +121,9 @@ def prepare(
         "quality": quality.changed(),
         "resize": quality.form(opened.default_resize).resize or None,
     }
+    if opened.columns:
+        configuration["feature_columns"] = [*map(dataclasses.asdict, opened.columns)]
+        configuration["feature_default"] = feature_default
     arranged = quality.deduplicate or not opened.shuffled
     if arranged:
         configuration["arranged"] = True
@@ -308,4 +314,5 @@ def _describe(
         encoders={},
         rejected=dict(sorted(tally.reasons.items())),
         source=spec,
+        columns=source.columns,
     )

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from tqdm import tqdm
 
 from xsample_tf.data import image_files
+from xsample_tf.data.feature_columns import choose_columns
 from xsample_tf.data.sources import roles, splits, values
 from xsample_tf.data.sources.base import Classes, Options, Sample, clean_key
 from xsample_tf.data.sources.byte_ranges import ByteRange
@@ -95,6 +96,9 @@ class Archives(abc.ABC):
         rows = self._first_rows(self._first)
         self.captions = self.choose_captions(Fields(files[0], rows))
         self._label = self._label_path(Fields(files[0], rows))
+        self._numbers = roles.roles_of_numbers(Fields(files[0], rows), options)
+        found = {name: map(path.value, rows) for name, path in self._numbers.items()}
+        self.columns = choose_columns(options.feature_columns, found, files[0])
         self.captioned = bool(self.captions)
 
     @abc.abstractmethod
@@ -135,7 +139,8 @@ class Archives(abc.ABC):
         except image_files.ImageError as error:
             return Sample(key, None, fault=str(error))
         label = label_of(self._label.value(row), self.classes) if self._label else None
-        return Sample(key, image, tuple(captions), label)
+        numbers = {name: path.value(row) for name, path in self._numbers.items()}
+        return Sample(key, image, tuple(captions), label, numbers=numbers)
 
     def understanding(self) -> list[str]:
         """See `Source`."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from xsample_tf.data import image_files
+from xsample_tf.data.feature_columns import FeatureColumn
 from xsample_tf.data.records import FeatureNames
 from xsample_tf.errors import InputError
 from xsample_tf.registry import Registry
@@ -26,7 +27,8 @@ class Sample:
 
     `label` is None where the source has none, outside 0..C-1 where it names an unknown class.
     Text that is not UTF-8 arrives as Python reads file names: with surrogate escapes.
-    `fault` is the reason why the source has no image or captions for it.
+    `fault` is the reason why the source has no image or captions for it. `numbers` are the values
+    of feature columns by name, as the source has them.
     """
 
     key: str
@@ -34,6 +36,7 @@ class Sample:
     captions: tuple[str, ...] = ()
     label: int | None = None
     fault: str = ""
+    numbers: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Options:
         key_column: Column that names the image; None takes its path or its row.
         split_column: Column of the split of each row; None takes "split" where it has such values.
         validation_split: Split that validates, such as "test"; None takes "val" where there is one.
+        feature_columns: Columns of numbers that records keep, each NAME or NAME:float.
         image_root: What relative paths of a table are relative to; None is the table's folder.
         class_names: The classes in the order of their labels, each "KEY" or "KEY<TAB>NAME" where
             KEY is what the source has (n01440764) and NAME what a caption should say (tench).
@@ -82,6 +86,7 @@ class Options:
     key_column: str | None = None
     split_column: str | None = None
     validation_split: str | None = None
+    feature_columns: tuple[str, ...] = ()
     image_root: str | None = None
     class_names: tuple[str, ...] = ()
     tfds_dir: str | None = None
@@ -108,6 +113,7 @@ class Source(Protocol):
         captioned: Whether samples come with captions of their own.
         counts: Number of samples by split: "train" and "val" as the source has them, or "all".
         rejected: What was left out while listing, by reason.
+        columns: The feature columns, decided on the first samples.
         fingerprint: Differs when the samples differ, their order apart.
         default_resize: Shorter side that larger images get unless told otherwise; 0 keeps them.
         shuffled: Whether the order of the samples is a random one already.
@@ -117,6 +123,7 @@ class Source(Protocol):
     captioned: bool
     counts: dict[str, int]
     rejected: collections.Counter
+    columns: tuple[FeatureColumn, ...]
     fingerprint: str
     default_resize: int
     shuffled: bool
@@ -173,6 +180,7 @@ class FileList:
 
     default_resize = 0
     shuffled = True
+    columns: tuple[FeatureColumn, ...] = ()
 
     def __init__(
         self,

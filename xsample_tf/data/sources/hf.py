@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from xsample_tf.data import image_files
+from xsample_tf.data.feature_columns import choose_columns
 from xsample_tf.data.sources import roles, splits, values
 from xsample_tf.data.sources.base import Classes, Options, Sample, clean_key, register
 from xsample_tf.data.sources.columns import label_of
@@ -63,11 +64,16 @@ class HuggingFace:
         self._unused = {split: found[name] for split, name in by_split.items() if split not in uses}
         first = next(iter(self._streams.values()))
         self._images = _columns_of(first, datasets.Image)
-        self.roles = roles.choose_roles(self._first_rows(first), self._with_label(first, options))
+        rows = self._first_rows(first)
+        self.roles = roles.choose_roles(rows, self._with_label(first, options))
+        self._numbers = roles.roles_of_numbers(rows, options)
+        found = {name: map(path.value, rows.sample) for name, path in self._numbers.items()}
+        self.columns = choose_columns(options.feature_columns, found, where)
+        names = [*self.roles.columns(), *(path.column for path in self._numbers.values())]
         for use, stream in self._streams.items():
             for name in self._images:
                 stream = stream.cast_column(name, datasets.Image(decode=False))
-            self._streams[use] = stream.select_columns(self.roles.columns())
+            self._streams[use] = stream.select_columns(list(dict.fromkeys(names)))
         if classes is None and self.roles.label:
             names = getattr(first.features.get(self.roles.label.text), "names", None)
             classes = names and Classes(tuple(names), tuple(clean_key(name) for name in names))
@@ -152,7 +158,8 @@ class HuggingFace:
             return Sample(key, None, fault="caption_not_text")
         label = self.roles.label.value(row) if self.roles.label else None
         number = None if label == -1 else label_of(label, self.classes)
-        return Sample(key, image, tuple(captions), number)
+        numbers = {name: path.value(row) for name, path in self._numbers.items()}
+        return Sample(key, image, tuple(captions), number, numbers=numbers)
 
     def _first_rows(self, stream: Any) -> _First:
         """The first rows; an image is not fetched to choose columns."""

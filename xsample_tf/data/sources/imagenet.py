@@ -46,6 +46,7 @@ class ImageNet:
 
     default_resize = 0
     shuffled = True
+    columns = ()
     captioned = False
 
     def __init__(self, where: str, options: Options, classes: Classes | None):

@@ -125,10 +125,10 @@ class KeyedArchive(Archives):
 
     def _reads(self, part: str) -> bool:
         """Whether a part is read: all are until the columns are chosen, then only what is used."""
-        chosen = getattr(self, "captions", None)
-        if chosen is None:
+        if not hasattr(self, "columns"):
             return True
-        paths = [column.path for column in chosen] + ([self._label] if self._label else [])
+        paths = [column.path for column in self.captions] + ([self._label] if self._label else [])
+        paths += self._numbers.values()
         used = {path.column for path in paths}
         return part in used if part != "json" else bool(used - {"texts", "cls"})
 

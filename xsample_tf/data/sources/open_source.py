@@ -26,4 +26,7 @@ def open_source(spec: str, options: Options, classes: Classes | None = None) -> 
             + suggest(kind, SOURCES.names())
         )
     given = classes or options.classes()
-    return SOURCES.make(kind, where, options, given, values=options.own)
+    source = SOURCES.make(kind, where, options, given, values=options.own)
+    if options.feature_columns and not getattr(source, "columns", ()):
+        raise InputError(f"feature_columns: {kind}: has no columns of numbers")
+    return source

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Protocol
 
+from xsample_tf.data.feature_columns import names_of
 from xsample_tf.data.sources import splits, values
 from xsample_tf.data.sources.base import Options
 from xsample_tf.data.sources.formats import Row, cells
@@ -108,6 +109,18 @@ def choose_roles(table: Sampled, options: Options) -> Roles:
     taken = {path.column for path in (image, split, label, key) if path}
     captions = choose_captions(table, options, taken, why)
     return Roles(image, captions, label, key, split, tuple(why))
+
+
+def roles_of_numbers(table: Sampled, options: Options) -> dict[str, Path]:
+    """Returns where each feature column stands, by its name.
+
+    Raises:
+        InputError: There is no such column.
+    """
+    return {
+        name: Path(name, table.columns, "feature_columns", table.file)
+        for name in names_of(options.feature_columns)
+    }
 
 
 def find_named(names: Sequence[str], columns: Sequence[str]) -> list[str]:

@@ -19,6 +19,7 @@ class Scenes:
 
     default_resize = 0
     shuffled = True
+    columns = ()
     _DEFAULTS = {"count": 4000, "size": 64, "seed": 0, "correlation": 0.0}
 
     def __init__(self, where: str, options: Options):

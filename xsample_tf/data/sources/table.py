@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from xsample_tf.data import image_files
+from xsample_tf.data.feature_columns import choose_columns
 from xsample_tf.data.sources import splits, values
 from xsample_tf.data.sources.base import (
     Classes,
@@ -38,7 +39,7 @@ from xsample_tf.data.sources.formats import (
 )
 from xsample_tf.data.sources.image_places import ImagePlaces
 from xsample_tf.data.sources.links import refuse_links
-from xsample_tf.data.sources.roles import Roles, choose_roles
+from xsample_tf.data.sources.roles import Roles, choose_roles, roles_of_numbers
 from xsample_tf.errors import InputError, suggest
 from xsample_tf.registry import Option
 
@@ -58,6 +59,7 @@ class _Record:
     label: object
     split: str
     place: str  # Of its first row, for messages.
+    numbers: dict[str, object]
 
 
 @register("table", options=_OPTIONS)
@@ -105,6 +107,12 @@ class Table(FileList):
         self.roles = choose_roles(self._tables[0], options)
         for table in self._tables:
             _check_columns(table, self.roles)
+        self._numbers = roles_of_numbers(self._tables[0], options)
+        self.columns = choose_columns(
+            options.feature_columns,
+            {name: map(path.value, self._tables[0].sample) for name, path in self._numbers.items()},
+            self._files[0],
+        )
         self._images = cells.ParquetImages()
         self._places = self._find_places()
         self.captioned = bool(self.roles.captions)
@@ -137,7 +145,7 @@ class Table(FileList):
         records: dict[str, _Record] = {}
         self._hashed: dict[bytes, str] = {}  # Keys by the hash of bytes that stand in rows.
         common = os.path.commonpath([os.path.dirname(file) or "." for file in self._files])
-        columns = self.roles.columns()
+        columns = [*self.roles.columns(), *(path.column for path in self._numbers.values())]
         with tqdm(desc="rows", unit="", disable=True if limit else None) as bar:
             for table in self._tables[: 1 if limit else None]:
                 name = os.path.relpath(table.file, common)
@@ -236,7 +244,8 @@ class Table(FileList):
         split = place.split or split
         key, image = self._key(image, row, place, split)
         label = self.roles.label.value(row) if self.roles.label else None
-        record = _Record(image, captions, label, split, str(place))
+        numbers = {name: path.value(row) for name, path in self._numbers.items()}
+        record = _Record(image, captions, label, split, str(place), numbers)
         known = records.setdefault(key, record)
         if known is record:
             return ""
@@ -280,7 +289,9 @@ class Table(FileList):
         found: dict[str, list[Sample]] = {}
         for key, record in records.items():
             label = label_of(record.label, classes)
-            sample = Sample(key, record.image, tuple(record.captions), label)
+            sample = Sample(
+                key, record.image, tuple(record.captions), label, numbers=record.numbers
+            )
             found.setdefault(record.split, []).append(sample)
         uses, _ = splits.choose(found, self._options.validation_split)
         for split in found.keys() - uses.keys():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from xsample_tf.data.feature_columns import choose_columns, names_of
 from xsample_tf.data.records import FeatureNames
 from xsample_tf.data.sources import splits
 from xsample_tf.data.sources.base import (
@@ -19,6 +20,7 @@ from xsample_tf.data.sources.base import (
     only_column,
     register,
 )
+from xsample_tf.data.sources.formats import SAMPLE_ROWS
 from xsample_tf.data.sources.roles import NONE
 from xsample_tf.errors import InputError, suggest
 
@@ -61,6 +63,13 @@ class TFDS:
             names = tuple(self._features[self._label].names)
             classes = Classes(names, names)
         self.classes = classes
+        self._numbers = list(names_of(options.feature_columns))
+        for name in self._numbers:
+            if name not in self._features:
+                raise InputError(
+                    f"feature_columns: no feature {name!r} in {self._builder.name}; "
+                    + suggest(name, self._features)
+                )
         self.captioned = bool(self._captions)
         sizes = {name: info.num_examples for name, info in self._builder.info.splits.items()}
         self._names, left_out, self._notes = _choose_splits(where, list(sizes), options)
@@ -68,6 +77,7 @@ class TFDS:
             {f"split_{split}": sizes[name] for split, name in left_out.items()}
         )
         self.counts = {split: sizes[name] for split, name in self._names.items()}
+        self.columns = choose_columns(options.feature_columns, self._first_numbers(), where)
         chosen = (self._image, self._captions, self._label, classes and classes.names)
         self.fingerprint = f"{self._builder.info.full_name} {chosen} {self.counts}"
 
@@ -104,6 +114,7 @@ class TFDS:
                 image=bytes(_at(example, self._image)),
                 captions=tuple(c for name in self._captions for c in _texts(_at(example, name))),
                 label=None if label == -1 else label,  # TFDS's mark of an unlabelled example.
+                numbers={name: _at(example, name) for name in self._numbers},
             )
 
     def read(self, image: bytes) -> bytes:
@@ -125,6 +136,14 @@ class TFDS:
         }
         captions = only_column(self._captions) or ""
         return TFRecordFiles(files, FeatureNames(self._image, "", captions, self._label or ""))
+
+    def _first_numbers(self) -> dict[str, list[object]]:
+        """The first values of the feature columns."""
+        if not self._numbers:
+            return {}
+        split = next(iter(self.counts))
+        samples = list(self.samples(split, 0, min(SAMPLE_ROWS, self.counts[split])))
+        return {name: [sample.numbers[name] for sample in samples] for name in self._numbers}
 
     def _examples(self, stored: tf.data.Dataset) -> Iterator[dict]:
         try:
