@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from xsample_tf.data import image_files
-from xsample_tf.data.feature_columns import FeatureColumn
+from xsample_tf.data.feature_columns import FeatureColumn, names_of
 from xsample_tf.data.records import FeatureNames
 from xsample_tf.errors import InputError
 from xsample_tf.registry import Registry
@@ -93,6 +93,13 @@ class Options:
     validation_fraction: float = 0.05
     seed: int = 0
     own: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        if "label" in names_of(self.feature_columns) and self.label_column != "none":
+            raise InputError(
+                "feature_columns: 'label' is the class; keep it as numbers with "
+                "--label_column=none, or name another column"
+            )
 
     def classes(self) -> Classes | None:
         """Returns the classes that `class_names` lists, or None."""

@@ -203,7 +203,7 @@ def _choose_label(table: Sampled, options: Options, why: list[str]) -> Path | No
                 f"received {values.kind_of(value)}; "
                 + (f"name a field, one of {', '.join(fields[:8])}, or " if fields else "")
                 + "leave labels out with --label_column=none"
-                + ("" if fields else f" (--feature_columns={path.text} keeps vectors of numbers)")
+                + ("" if fields else f" --feature_columns={path.text}, which keeps the numbers")
             )
     why.append(f"label: column {path.text!r} ({reason})")
     return path

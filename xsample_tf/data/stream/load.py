@@ -70,7 +70,8 @@ def load(
         A dataset of `(views float32 [B, V, h, w, 3], side)`; side has "substituted" bool `[B]`,
         "embedding" float32 `[B, T]` of unit rows where there are vectors (zero for an image
         without captions), "label" int32 `[B]` where all directories have the same class names, and
-        the feature columns that all have, int64 or float32 `[B]` or `[B, n]`. An epoch's images that fill no batch are left out, other ones each epoch.
+        the feature columns that all have, int64 or float32 `[B]` or `[B, n]`. An epoch's images
+        that fill no batch are left out, other ones each epoch.
 
     Raises:
         InputError: No data there, files that do not fit `dataset.json`, a batch larger than the
