@@ -19,12 +19,12 @@ from tqdm import tqdm
 
 from xsample_tf.data import image_files
 from xsample_tf.data.feature_columns import choose_columns
-from xsample_tf.data.sources import roles, splits, values
 from xsample_tf.data.sources.base import Classes, Options, Sample, clean_key
 from xsample_tf.data.sources.byte_ranges import ByteRange
-from xsample_tf.data.sources.columns import label_of
 from xsample_tf.data.sources.formats import SAMPLE_ROWS, Row
-from xsample_tf.data.sources.values import Path
+from xsample_tf.data.sources.interpretation import roles, splits, values
+from xsample_tf.data.sources.interpretation.labels import label_of
+from xsample_tf.data.sources.interpretation.values import Path
 from xsample_tf.errors import InputError
 
 DAMAGED = "archive_damaged"  # Cut in the middle, or not one at all; what stands before is used.

@@ -5,7 +5,6 @@ import os
 import pathlib
 from collections.abc import Iterator
 
-from xsample_tf.data.sources import splits
 from xsample_tf.data.sources.base import (
     Classes,
     FileList,
@@ -16,6 +15,7 @@ from xsample_tf.data.sources.base import (
     register,
 )
 from xsample_tf.data.sources.formats.cells import looks_like_image
+from xsample_tf.data.sources.interpretation import splits
 from xsample_tf.errors import InputError
 
 TEXT_ENDINGS = (".txt", ".caption")

@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from xsample_tf.data import image_files
 from xsample_tf.data.feature_columns import choose_columns
-from xsample_tf.data.sources import roles, splits, values
 from xsample_tf.data.sources.base import Classes, Options, Sample, clean_key, register
-from xsample_tf.data.sources.columns import label_of
 from xsample_tf.data.sources.formats import SAMPLE_ROWS, Row, cells
+from xsample_tf.data.sources.interpretation import roles, splits, values
+from xsample_tf.data.sources.interpretation.labels import label_of
 from xsample_tf.errors import InputError
 
 _SAVED = ("dataset_dict.json", "state.json")  # What `save_to_disk` writes.

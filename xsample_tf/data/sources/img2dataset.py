@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from xsample_tf.data import image_files
 from xsample_tf.data.records import FeatureNames
-from xsample_tf.data.sources import roles
 from xsample_tf.data.sources.archives import DAMAGED, Archives, Fields, SkippedSample
 from xsample_tf.data.sources.base import (
     FETCH,
@@ -26,8 +25,9 @@ from xsample_tf.data.sources.base import (
 from xsample_tf.data.sources.byte_ranges import ByteRange, record_ranges
 from xsample_tf.data.sources.formats import Row
 from xsample_tf.data.sources.formats.cells import ParquetCell, ParquetImages
+from xsample_tf.data.sources.interpretation import roles
+from xsample_tf.data.sources.interpretation.values import Path
 from xsample_tf.data.sources.members import CAPTION_LINES, IMAGE_TYPES, Folders, KeyedArchive, Tars
-from xsample_tf.data.sources.values import Path
 from xsample_tf.errors import InputError
 
 # What stands in a status, and the class that it is counted under.

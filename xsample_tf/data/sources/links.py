@@ -5,7 +5,7 @@ import pathlib
 
 from xsample_tf.data.sources.base import Options
 from xsample_tf.data.sources.formats import TableFile
-from xsample_tf.data.sources.roles import (
+from xsample_tf.data.sources.interpretation.roles import (
     CAPTION_NAMES,
     IMAGE_NAMES,
     OTHER_CAPTION_NAMES,

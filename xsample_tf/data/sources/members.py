@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterator
 
 from xsample_tf.data import image_files
-from xsample_tf.data.sources import roles, values
 from xsample_tf.data.sources.archives import DAMAGED, Archives, Fields, SkippedSample
 from xsample_tf.data.sources.base import clean_key
 from xsample_tf.data.sources.byte_ranges import ByteRange, tar_members
 from xsample_tf.data.sources.formats import Row
+from xsample_tf.data.sources.interpretation import roles, values
 from xsample_tf.registry import Option
 
 IMAGE_TYPES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "jfif")
@@ -39,6 +39,8 @@ class KeyedArchive(Archives):
         caption_lines: What the lines of a text are: "split", a caption each; "join", one caption;
             "auto" splits where the first texts all have the same number of lines, more than one.
     """
+
+    _texts = False  # Whether captions are texts; a sample without one may have its caption in json.
 
     def __init__(self, *arguments, caption_lines: str = "auto"):
         self._lines = caption_lines
@@ -88,7 +90,8 @@ class KeyedArchive(Archives):
     def fields(self, entry: tuple[str, dict[str, ByteRange]]) -> Row:
         """See `Archives`; the fields of `json` under their names, and all of them as "json"."""
         kinds, row = entry[1], {}
-        if "json" in kinds and self._reads("json"):
+        lacks_text = self._texts and set(TEXT_TYPES).isdisjoint(kinds)
+        if "json" in kinds and (lacks_text or self._reads("json")):
             row["json"] = _parsed(kinds["json"])
             row |= row["json"]
         for kind in TEXT_TYPES:
@@ -96,6 +99,9 @@ class KeyedArchive(Archives):
                 text = _text(kinds[kind])
                 row["texts"] = text.splitlines() if self._lines == "split" else [text]
                 break
+        if "texts" not in row and self._texts and "json" in kinds:
+            named = roles.find_named(roles.CAPTION_NAMES, row)
+            row["texts"] = row[named[0]] if named else []
         if "cls" in kinds and self._reads("cls"):
             row["cls"] = _text(kinds["cls"]).strip()
         return row
@@ -120,6 +126,7 @@ class KeyedArchive(Archives):
                 note = ", its lines are one caption (--caption_lines=split: a caption a line)"
         elif self._lines == "split":
             note = ", a caption a line (--caption_lines)"
+        self._texts = True
         self.why.append(f"captions: members .txt{note}")
         return (roles.CaptionColumn(values.Path("texts", ["texts"], "caption_column", "")),)
 

@@ -22,7 +22,8 @@ class Scenes:
     columns = ()
     _DEFAULTS = {"count": 4000, "size": 64, "seed": 0, "correlation": 0.0}
 
-    def __init__(self, where: str, options: Options):
+    def __init__(self, where: str, options: Options, classes: Classes | None = None):
+        del classes  # Scenes have classes of their own.
         self._values = dict(self._DEFAULTS)
         for item in where.split(","):
             name, _, text = item.partition("=")

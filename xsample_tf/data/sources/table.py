@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from xsample_tf.data import image_files
 from xsample_tf.data.feature_columns import choose_columns
-from xsample_tf.data.sources import splits, values
 from xsample_tf.data.sources.base import (
     Classes,
     FileList,
@@ -27,7 +26,6 @@ from xsample_tf.data.sources.base import (
     read_file,
     register,
 )
-from xsample_tf.data.sources.columns import label_of, whole_number
 from xsample_tf.data.sources.formats import (
     FORMATS,
     SAMPLE_ROWS,
@@ -37,9 +35,11 @@ from xsample_tf.data.sources.formats import (
     cells,
     open_file,
 )
-from xsample_tf.data.sources.image_places import ImagePlaces
+from xsample_tf.data.sources.interpretation import splits, values
+from xsample_tf.data.sources.interpretation.image_places import ImagePlaces
+from xsample_tf.data.sources.interpretation.labels import label_of, whole_number
+from xsample_tf.data.sources.interpretation.roles import Roles, choose_roles, roles_of_numbers
 from xsample_tf.data.sources.links import refuse_links
-from xsample_tf.data.sources.roles import Roles, choose_roles, roles_of_numbers
 from xsample_tf.errors import InputError, suggest
 from xsample_tf.registry import Option
 
@@ -192,12 +192,13 @@ class Table(FileList):
         """See `Source`."""
         if isinstance(image, str):
             return read_file(image)
-        if isinstance(image, cells.LineCell):
-            return image.read()
-        content = self._images.read(image)
+        content = self._stored_bytes(image)
         if content is None and image.path:
             return read_file(self._places.path(image.path))
         return content or b""
+
+    def _stored_bytes(self, image: cells.LineCell | cells.ParquetCell) -> bytes | None:
+        return image.read() if isinstance(image, cells.LineCell) else self._images.read(image)
 
     def _find_places(self) -> ImagePlaces:
         sample = [self._image(self.roles.image.value(row)) for row in self._tables[0].sample]
@@ -271,7 +272,7 @@ class Table(FileList):
         else:
             key = place.key
             try:
-                content = self.read(image)
+                content = self._stored_bytes(image)
             except image_files.ImageError:
                 content = b""
             if content:

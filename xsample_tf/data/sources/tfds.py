@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from xsample_tf.data.feature_columns import choose_columns, names_of
 from xsample_tf.data.records import FeatureNames
-from xsample_tf.data.sources import splits
 from xsample_tf.data.sources.base import (
     Classes,
     Options,
@@ -21,7 +20,8 @@ from xsample_tf.data.sources.base import (
     register,
 )
 from xsample_tf.data.sources.formats import SAMPLE_ROWS
-from xsample_tf.data.sources.roles import NONE
+from xsample_tf.data.sources.interpretation import splits
+from xsample_tf.data.sources.interpretation.roles import NONE
 from xsample_tf.errors import InputError, suggest
 
 if TYPE_CHECKING:

@@ -91,11 +91,11 @@ class Delimited(TableFile):
             return given
         if self._has_header:
             return _unique(name.strip() for name in first)
+        if any(cell.startswith(("http://", "https://")) for cell in first):
+            return tuple(f"column_{index}" for index in range(len(first)))  # Refused, with a hint.
         images = [_is_image_name(cell) for cell in first]
         if len(first) == 2 and sum(images) == 1:
             return ("image", "caption") if images[0] else ("caption", "image")
-        if any(cell.startswith(("http://", "https://")) for cell in first):
-            return tuple(f"column_{index}" for index in range(len(first)))  # Refused, with a hint.
         raise InputError(
             f"columns: {self.file} has no header line (its first row is "
             f"{', '.join(repr(cell[:30]) for cell in first[:4])}); name its {len(first)} columns, "

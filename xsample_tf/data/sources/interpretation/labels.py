@@ -3,7 +3,7 @@
 import re
 
 from xsample_tf.data.sources.base import UNKNOWN_CLASS, Classes
-from xsample_tf.data.sources.values import is_missing
+from xsample_tf.data.sources.interpretation.values import is_missing
 
 CAPTION_COLUMNS = ("caption", "captions", "text", "sentence", "sentences", "description")
 

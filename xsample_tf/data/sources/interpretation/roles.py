@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from xsample_tf.data.feature_columns import names_of
-from xsample_tf.data.sources import splits, values
 from xsample_tf.data.sources.base import Options
 from xsample_tf.data.sources.formats import Row, cells
-from xsample_tf.data.sources.values import Path
+from xsample_tf.data.sources.interpretation import splits, values
+from xsample_tf.data.sources.interpretation.values import Path
 from xsample_tf.errors import InputError
 
 
