@@ -17,7 +17,7 @@ import command_line
 from absl import flags
 
 from xsample_tf import text
-from xsample_tf.data import Quality, check, prepare, prepare_in_place, sources
+from xsample_tf.data import Quality, append, check, prepare, prepare_in_place, read_dataset, sources
 from xsample_tf.data.preparation import caption_vectors
 from xsample_tf.errors import InputError
 
@@ -44,6 +44,11 @@ _IN_PLACE = flags.DEFINE_bool(
 )
 _DRY_RUN = flags.DEFINE_bool(
     "dry_run", False, "Print how the source is understood, with its first records, and stop."
+)
+_APPEND = flags.DEFINE_bool(
+    "append",
+    False,
+    "Add the images that --output does not have yet, by the rules of its first preparation.",
 )
 _CHECK = flags.DEFINE_bool(
     "check", False, "Compare the files of --output with its dataset.json, and change nothing."
@@ -146,6 +151,9 @@ def main() -> None:
         raise InputError("source: expected --source=KIND:WHERE, or else --embeddings_only")
     if _EMBEDDINGS_ONLY.value and not _TEXT_ENCODER.value:
         raise InputError("text_encoder: expected a handle such as lexical with --embeddings_only")
+    if _APPEND.value:
+        _append()
+        return
     encoders = [text.load_encoder(handle) for handle in _TEXT_ENCODER.value]
     if _EMBEDDINGS_ONLY.value:
         caption_vectors.add_embeddings(
@@ -182,6 +190,29 @@ def _prepare_in_place(encoders: list[text.TextEncoder]) -> None:
         template=_TEMPLATE.value,
         threads=_THREADS.value,
         overwrite=_OVERWRITE.value,
+    )
+
+
+def _append() -> None:
+    """Adds images; refuses flags whose values are those of the first preparation."""
+    names = [field.name for field in dataclasses.fields(Quality)]
+    names[names.index("caption_rules")] = "caption_rule"
+    names += ["validation_source", "validation_fraction", "template", "records_per_shard", "seed"]
+    names += ["runner", "beam_flags", "text_encoder", "overwrite", "feature_columns"]
+    for name in [*names, "feature_default", "in_place"]:
+        if flags.FLAGS[name].present:
+            raise InputError(
+                f"{name}: cannot be used with --append, which follows the first preparation"
+            )
+    known = read_dataset(_OUTPUT.value).encoders
+    append(
+        _SOURCE.value,
+        _OUTPUT.value,
+        [text.load_encoder(encoder.handle) for encoder in known.values()],
+        options=_options(),
+        max_rejected_fraction=_MAX_REJECTED_FRACTION.value,
+        threads=_THREADS.value,
+        dry_run=_DRY_RUN.value,
     )
 
 

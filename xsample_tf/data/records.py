@@ -98,5 +98,11 @@ def parse(
     return parts
 
 
+def key_of(serialized: bytes) -> str:
+    """Returns the key of one of our records."""
+    features = tf.train.Example.FromString(serialized).features.feature
+    return features["key"].bytes_list.value[0].decode()
+
+
 def _bytes_feature(values: list[bytes]) -> tf.train.Feature:
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
