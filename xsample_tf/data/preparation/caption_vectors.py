@@ -61,13 +61,14 @@ def add_embeddings(
         dict_keys(['all-MiniLM-L6-v2', 'lexical'])
     """
     dataset = manifest.read_dataset(local(directory))
-    template = _template(dataset, template)
+    template = template_of(dataset, template)
     check_names(encoders)
     for encoder in encoders:
         _check(dataset, encoder, overwrite)
     for encoder in encoders:
         if encoder.name not in dataset.encoders or overwrite:
-            dataset = _EmbeddingJob(dataset, encoder, overwrite).run(template, log)
+            dataset = EmbeddingJob(dataset, encoder, overwrite).run(template, log)
+            manifest.write_dataset(dataset)
             log(f"{'caption vectors':<24}{encoder.name}, {encoder.size} values each")
     return dataset
 
@@ -102,7 +103,7 @@ def _check(dataset: manifest.Dataset, encoder: TextEncoder, overwrite: bool) -> 
         )
 
 
-def _template(dataset: manifest.Dataset, template: str | None) -> str:
+def template_of(dataset: manifest.Dataset, template: str | None) -> str:
     """Returns the template for class names, which must be the one in the records' captions."""
     journal = pathlib.Path(dataset.directory, JOURNAL)
     lines = whole_lines(journal)
@@ -115,7 +116,7 @@ def _template(dataset: manifest.Dataset, template: str | None) -> str:
     return template or recorded or templates.CLASS_TEMPLATE
 
 
-class _EmbeddingJob:
+class EmbeddingJob:
     """One encoder over all shards; each distinct caption is encoded once."""
 
     def __init__(self, dataset: manifest.Dataset, encoder: TextEncoder, overwrite: bool):
@@ -131,7 +132,7 @@ class _EmbeddingJob:
         self._known: dict[str, np.ndarray] = {}
 
     def run(self, template: str, log: Callable[[str], None]) -> manifest.Dataset:
-        """Writes the vectors, then `dataset.json` with the encoder in it."""
+        """Writes the vectors, and returns the data set with the encoder in it."""
         splits = self._dataset.splits
         total = sum(self._dataset.records(split) for split in splits)
         sums, count = np.zeros(self._encoder.size, np.float64), 0
@@ -253,7 +254,7 @@ class _EmbeddingJob:
         files.write_atomic(path, buffer.getvalue())
 
     def _enter(self, template: str, mean: np.ndarray) -> manifest.Dataset:
-        """Returns the data set with this encoder, as `dataset.json` now has it."""
+        """Returns the data set with this encoder."""
         name = self._encoder.name
         entries = self._journal.entries
         rejected = collections.Counter()
@@ -276,13 +277,11 @@ class _EmbeddingJob:
                 for split, shards in self._dataset.splits.items()
             },
         )
-        dataset = dataclasses.replace(
+        return dataclasses.replace(
             self._dataset,
             encoders=self._dataset.encoders | {name: encoder},
             rejected=of_others | dict(rejected),
         )
-        manifest.write_dataset(dataset)
-        return dataset
 
 
 def _floats(vector: np.ndarray) -> tuple[float, ...]:

@@ -37,9 +37,9 @@ def side_information(
 
     Returns:
         "label" int32 where there are class names; "embedding" float32 `[T]` of unit length where
-        there are vectors, zero for an image without captions; with `encode` "captions", a string
-        of those that are drawn. Fails on a label outside the class names and on vectors that are
-        cut short or not finite.
+        there are vectors, zero for an image without captions; the feature columns under
+        their names; with `encode` "captions", a string of those that are drawn. Fails on a label
+        outside the class names and on vectors that are cut short or not finite.
     """
     side = {}
     if shards.classes:
@@ -50,6 +50,7 @@ def side_information(
             ]
         ):
             side["label"] = tf.cast(parsed["label"], tf.int32)
+    side |= {column.name: parsed[column.stored_name] for column in shards.columns}
     if shards.size:
         side["embedding"] = caption_vector(vectors, shards.size, captions, seed)
     if encode:

@@ -3,6 +3,7 @@
 import re
 
 from xsample_tf.data.sources.base import UNKNOWN_CLASS, Classes
+from xsample_tf.data.sources.interpretation.values import is_missing
 
 CAPTION_COLUMNS = ("caption", "captions", "text", "sentence", "sentences", "description")
 
@@ -25,11 +26,6 @@ def whole_number(value: object) -> int | None:
     if isinstance(value, int | float) and value == int(value):
         return int(value)
     return None
-
-
-def is_missing(label: object) -> bool:
-    """Returns whether a cell has no label: None, "" or NaN."""
-    return label is None or label == "" or label != label
 
 
 def label_of(value: object, classes: Classes | None) -> int | None:
