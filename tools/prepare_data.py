@@ -2,9 +2,8 @@
 
 python tools/prepare_data.py --source=table:captions.csv --output=data/mine --text_encoder=lexical
 
-Sources: table:FILE (.csv, .tsv, .jsonl, .parquet), folder:DIR (a folder per class),
-imagenet:DIR (the original tars), webdataset:TARS, img2dataset:DIR, tfds:NAME,
-scenes:count=4000,size=64. The same command continues a run that was stopped, and with another
+The kinds of sources are listed below. The tool prints how it understands a source before the work;
+--dry_run stops there. The same command continues a run that was stopped, and with another
 --text_encoder adds its vectors.
 """
 

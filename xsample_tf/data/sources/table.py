@@ -235,14 +235,15 @@ class Table(FileList):
             return "malformed_row" if row is None else "missing_image"
         if isinstance(image, str) and self._places.is_ambiguous(image):
             return "ambiguous_path"
-        split = splits.canonical(str(self.roles.split.value(row))) if self.roles.split else "train"
+        split = place.split or "train"  # As the name of the file says, unless a column does.
+        if self.roles.split:
+            split = splits.canonical(str(self.roles.split.value(row)))
         if split is None:
             return "unknown_split"
         try:
             captions = [text for column in self.roles.captions for text in column.texts(row)]
         except values.NotText:
             return "caption_not_text"
-        split = place.split or split
         key, image = self._key(image, row, place, split)
         label = self.roles.label.value(row) if self.roles.label else None
         numbers = {name: path.value(row) for name, path in self._numbers.items()}
