@@ -110,15 +110,17 @@ def is_missing(value: object) -> bool:
 
 
 def texts_of(value: object) -> list[str]:
-    """Returns the texts in a value: a text, a list of texts, or none where it is missing.
+    """Returns the texts in a value: a text, a list of texts, or none where it is None or NaN.
+
+    A blank text is returned: it is counted as an empty caption.
 
     Raises:
         NotText: A number, a dict, or a list of these.
     """
-    if is_missing(value):
-        return []
     if isinstance(value, str):
         return [value]
+    if is_missing(value):
+        return []
     if isinstance(value, bytes):
         return [value.decode("utf-8", "surrogateescape")]
     if isinstance(value, list | tuple):
