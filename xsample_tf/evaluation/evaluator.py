@@ -130,18 +130,8 @@ def run_tasks(
     for task in made.values():
         task.check(runners[0])
     scores: dict[str, dict[str, Score]] = {name: {} for name in encoders}
-    meta = {
-        "data_dir": settings.data_dir,
-        "image_size": extractor.image_size,
-        "limit": settings.limit,
-        "seed": settings.seed,
-        "kl_of": "embedding" if projector is None else "projection",
-        "temperature": settings.temperature,
-        "target_temperature": settings.target_temperature,
-        "left_out": {},
-    }
-    if settings.values:
-        meta["options"] = dict(settings.values)
+    meta = _meta(settings, extractor.image_size)
+    meta["kl_of"] = "embedding" if projector is None else "projection"
     for name, task in made.items():
         known = [*(figure.name for figure in task.figures), *measures.figures()]
         for runner in runners:
@@ -161,6 +151,20 @@ def _make_task(name: str, settings: Settings) -> Task:
     if not isinstance(task, Task):
         raise InputError(f"task {name!r}: expected a subclass of Task, received {task!r}")
     return task
+
+
+def _meta(settings: Settings, image_size: int) -> dict[str, Any]:
+    """What an evaluation is computed with, JSON-able."""
+    meta = {
+        "data_dir": settings.data_dir,
+        "image_size": image_size,
+        "limit": settings.limit,
+        "seed": settings.seed,
+        "temperature": settings.temperature,
+        "target_temperature": settings.target_temperature,
+        "left_out": {},
+    }
+    return meta | ({"options": dict(settings.values)} if settings.values else {})
 
 
 def _key(task: str, name: str) -> str:
