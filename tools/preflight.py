@@ -16,7 +16,7 @@ import tensorflow as tf
 from absl import flags
 
 from xsample_tf.errors import InputError
-from xsample_tf.files import write_text, writing
+from xsample_tf.files import write_text
 from xsample_tf.training import preflight
 
 _OUTPUT = flags.DEFINE_string(
@@ -32,8 +32,7 @@ def main() -> None:
     output = _output(options.run_dir)
     tf.get_logger().setLevel("ERROR")  # It warns of the checks' many functions.
     report = preflight.inspect(options)
-    with writing(output):
-        write_text(output, json.dumps(report, indent=1, allow_nan=False) + "\n")
+    write_text(output, json.dumps(report, indent=1, allow_nan=False) + "\n")
     print(f"written: {output}")
     if not report["passed"]:
         sys.exit(1)
@@ -49,8 +48,10 @@ def _output(run_dir: str) -> pathlib.Path:
         output = pathlib.Path("runs", f"{command_line.config_name()}-preflight.json")
     if output.is_dir():
         raise InputError(f"output: expected a file for the report, received the folder {output}")
-    with writing(output):
+    try:
         output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"output: cannot write {output}: {error.strerror}") from None
     return output
 
 

@@ -54,6 +54,7 @@ def test_a_run_is_inspected_and_left_alone(options, tmp_path, monkeypatch):
     given = dataclasses.replace(
         options, run_dir=str(tmp_path / "run"), microbatch_size=8, synchronized_batch_norm="off"
     )
+    assert given.warmup_epochs > given.epochs
     report = preflight.inspect(given, lines.append)
     assert json.loads(json.dumps(report, allow_nan=False))["passed"], lines
     statuses = {check["name"]: check["status"] for check in report["checks"]}
@@ -65,6 +66,8 @@ def test_a_run_is_inspected_and_left_alone(options, tmp_path, monkeypatch):
     assert all(rate["pairs_per_second"] > 0 for rate in report["rates"].values())
     assert report["limit"] in ("input", "encoder", "loss")
     assert report["verdict"] in lines[-1]
+    assert "warning: the run ends within its warm-up of 10 epochs" in lines[0]
+    assert "of the mass on the image's own other view" in lines[0]
     assert report["options"]["batch_size"] == 16 and report["machine"]
     assert not list(pathlib.Path(tmp_path).iterdir())
 

@@ -123,7 +123,6 @@ def open_run(options: Options, log: Callable[[str], None]) -> Iterator[OpenedRun
         objective = make_objective(options, dataset)
         strategy = make_strategy(options.strategy)
         checks.check_batch(options, strategy.num_replicas_in_sync)
-        log(objective.describe())  # Also finds the target temperature, once for all checks.
         yield OpenedRun(
             objective,
             images,
