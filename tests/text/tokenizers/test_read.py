@@ -35,6 +35,7 @@ def directory(make_directory):
             "class BertTokenizer, .*received BertJapaneseTokenizer in tokenizer_config.json",
         ),
         ({"tokenizer_class": "T5TokenizerFast"}, "received T5TokenizerFast"),
+        ({"word_tokenizer_type": "mecab"}, "word_tokenizer_type 'basic', received 'mecab'"),
         ({"auto_map": {"AutoTokenizer": ["code.Tokens", None]}}, "code of its own"),
     ],
 )
@@ -140,3 +141,21 @@ def test_the_model_of_an_older_file_has_no_type(directory):
     del content["model"]["type"]
     edit(directory / "tokenizer.json", model=content["model"])
     assert ids(directory, "a dog") == [2, 5, 6, 3]
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("model", []),
+        ("model", {"type": "BPE"}),
+        ("model", {"type": "WordPiece", "vocab": {"[CLS]": "0", "[SEP]": 1}}),
+        ("post_processor", {"type": "BertProcessing"}),
+        ("added_tokens", [{}]),
+        ("normalizer", "BertNormalizer"),
+    ],
+)
+def test_damaged_content_gives_one_line(directory, part, value):
+    edit(directory / "tokenizer.json", **{part: value})
+    with pytest.raises(InputError, match="tokenizer.json") as error:
+        text.load_encoder(str(directory))
+    assert "\n" not in str(error.value)

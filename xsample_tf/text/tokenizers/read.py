@@ -19,7 +19,7 @@ _CLASSES = {
     "RobertaTokenizer": ("BPE", ("<s>", "</s>")),
     "XLMRobertaTokenizer": ("Unigram", ("<s>", "</s>")),
 }
-_GENERIC = ("PreTrainedTokenizer", "TokenizersBackend")  # Those that tokenizer.json makes.
+_GENERIC = ("PreTrainedTokenizerFast", "TokenizersBackend")  # Those that tokenizer.json makes.
 
 
 def read_tokenizer(
@@ -44,33 +44,41 @@ def read_tokenizer(
         <tf.RaggedTensor [[101, 1037, 3899, 102]]>
     """
     config, content = read_json(directory, CONFIG), read_json(directory, CONTENT)
-    named = config.get("tokenizer_class") or model_config.get("tokenizer_class") or usual_class
-    name = named.removesuffix("Fast")
-    kind, usual = _CLASSES.get(name, (None, ("", "")))
-    in_content = _kind(content.get("model") or {}) if content else kind
-    files = TokenizerFiles(
-        directory,
-        config,
-        content,
-        usual,
+    named = str(config.get("tokenizer_class") or model_config.get("tokenizer_class") or usual_class)
+    kind, usual = _CLASSES.get(named.removesuffix("Fast"), (None, ("", "")))
+    try:
+        in_content = _kind(content["model"]) if content else kind
         # A class of another kind counts for nothing: transformers loads tokenizer.json then.
-        generic=kind != in_content,
-        lowercase=lowercase,
-    )
-    if "AutoTokenizer" in (config.get("auto_map") or {}):
-        raise files.refusal("the class", "code of its own (auto_map)", _known(), CONFIG)
-    if kind is None and name not in _GENERIC:
-        source = CONFIG if config.get("tokenizer_class") else "config.json"
-        raise files.refusal("the class", named, _known(), source)
-    if in_content is None:
+        files = TokenizerFiles(directory, config, content, usual, kind != in_content, lowercase)
+        if kind is None and named not in _GENERIC:
+            source = CONFIG if config.get("tokenizer_class") else "config.json"
+            raise files.refusal("the class", named, _known(), source)
+        _check(files, in_content, named)
+        return _KINDS[in_content](files)
+    except InputError:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(
-            f"text encoder {directory}: expected {CONTENT}, which the class {named} is made of, "
-            "found none; copy the tokenizer's files beside the weights"
+            f"text encoder {directory}: expected {CONFIG} and {CONTENT} as transformers writes "
+            f"them, received others ({type(error).__name__}: {error}); copy them again"
+        ) from error
+
+
+def _check(files: TokenizerFiles, kind: str | None, named: str) -> None:
+    """Raises InputError for what is implemented for no class."""
+    if "AutoTokenizer" in (files.config.get("auto_map") or {}):
+        raise files.refusal("the class", "code of its own (auto_map)", _known(), CONFIG)
+    words = files.config.get("word_tokenizer_type") or "basic"  # Of the Japanese ones.
+    if words != "basic":
+        raise files.refusal("word_tokenizer_type", repr(words), "'basic'", CONFIG)
+    if kind is None:
+        raise InputError(
+            f"text encoder {files.directory}: expected {CONTENT}, which the class {named} is made "
+            "of, found none; copy the tokenizer's files beside the weights"
         )
-    if in_content not in _KINDS:
-        raise files.refusal("the model", in_content, " or ".join(_KINDS))
+    if kind not in _KINDS:
+        raise files.refusal("the model", kind, " or ".join(_KINDS))
     files.check_added_tokens()
-    return _KINDS[in_content](files)
 
 
 def _known() -> str:

@@ -7,14 +7,15 @@ another release of protobuf than TensorFlow has, so the few fields are coded her
 import dataclasses
 import struct
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 NORMAL, UNKNOWN, CONTROL = 1, 2, 3  # Types of a piece.
 UNIGRAM = 1  # Of the trainer's model types.
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_SCORE_AND_TYPE = struct.Struct("<BfBB")  # Each with its key before.
 
 
-@dataclasses.dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):  # Quicker to make than a dataclass: there may be 250,000.
     """A token, its log probability and its type."""
 
     text: str
@@ -62,10 +63,11 @@ def parse(content: bytes) -> Model:
 
 def serialize(model: Model) -> bytes:
     """Returns the file of a model that removes extra spaces and begins each text with one."""
-    parts = []
-    for piece in model.pieces:
-        score = _key(2, _FIXED32) + struct.pack("<f", piece.score)
-        parts.append(_bytes(1, _bytes(1, piece.text.encode()) + score + _number(3, piece.type)))
+    score_key, type_key = 2 << 3 | _FIXED32, 3 << 3 | _VARINT
+    parts = [
+        _bytes(1, _bytes(1, text.encode()) + _SCORE_AND_TYPE.pack(score_key, score, type_key, kind))
+        for text, score, kind in model.pieces
+    ]
     parts.append(_bytes(2, _number(3, model.type)))
     # add_dummy_prefix, remove_extra_whitespaces and escape_whitespaces.
     switches = b"".join(_number(field, 1) for field in (3, 4, 5))
@@ -106,16 +108,12 @@ def _varint(content: bytes, place: int) -> tuple[int, int]:
     raise ValueError("the end is missing")
 
 
-def _key(field: int, wire: int) -> bytes:
-    return _encoded(field << 3 | wire)
-
-
 def _number(field: int, value: int) -> bytes:
-    return _key(field, _VARINT) + _encoded(value)
+    return bytes([field << 3 | _VARINT]) + _encoded(value)
 
 
 def _bytes(field: int, value: bytes) -> bytes:
-    return _key(field, _BYTES) + _encoded(len(value)) + value
+    return bytes([field << 3 | _BYTES]) + _encoded(len(value)) + value
 
 
 def _encoded(value: int) -> bytes:
@@ -124,4 +122,5 @@ def _encoded(value: int) -> bytes:
     while value > 127:
         coded.append(value & 127 | 128)
         value >>= 7
-    return bytes([*coded, value])
+    coded.append(value)
+    return bytes(coded)

@@ -27,6 +27,9 @@ _CJK = (  # As in Hugging Face's tokenizers, without 2B820 to 2B91F.
 class WordPieceTokenizer(Tokenizer):
     """The tokens of BERT, DistilBERT and MPNet (Devlin et al. 2018, its reference tokenizer).
 
+    Accents and punctuation that Unicode has had since version 9 are such here, in Hugging Face's
+    tokenizers not.
+
     Args:
         vocabulary: The tokens in the order of their ids.
         max_length: Most tokens of a caption, the two special ones included.
