@@ -4,7 +4,7 @@ from xsample_tf.evaluation.baseline import untrained
 from xsample_tf.evaluation.evaluator import evaluate, run_tasks
 from xsample_tf.evaluation.features import Features, embedder, extract
 from xsample_tf.evaluation.logistic_regression import LinearProbe, fit_linear_probe
-from xsample_tf.evaluation.measures.base import MEASURES, Measure
+from xsample_tf.evaluation.measures.base import MEASURES, Measure, of_labels
 from xsample_tf.evaluation.measures.caption_neighbours import caption_cosine
 from xsample_tf.evaluation.measures.caption_retrieval import caption_recall
 from xsample_tf.evaluation.measures.effective_rank import rankme
@@ -22,6 +22,7 @@ from xsample_tf.evaluation.tasks.base import TASKS, Task
 
 __all__ = [
     "MEASURES",
+    "PROBES",
     "TASKS",
     "Evaluation",
     "Features",
@@ -54,3 +55,10 @@ __all__ = [
     "table",
     "untrained",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Returns `PROBES`, the names of the measures that need labels, once they are asked for."""
+    if name == "PROBES":
+        return of_labels()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

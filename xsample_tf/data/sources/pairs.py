@@ -3,7 +3,7 @@
 import os
 import pathlib
 
-from xsample_tf.data.sources.base import Classes, Options, register
+from xsample_tf.data.sources.base import Classes, Options, clean_key, register
 from xsample_tf.data.sources.folder import walk
 from xsample_tf.data.sources.members import CAPTION_LINES, Folders
 from xsample_tf.errors import InputError
@@ -35,4 +35,4 @@ class Pairs(Folders):
     def name(self, file: str) -> str:
         """See `Archives`: the folder's path in the source."""
         path = os.path.relpath(file, self._root)
-        return "" if path == "." else super().name(file)
+        return "" if path == "." else clean_key(path)
