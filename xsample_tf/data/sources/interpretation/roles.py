@@ -9,7 +9,7 @@ from xsample_tf.data.sources.base import Options
 from xsample_tf.data.sources.formats import Row, cells
 from xsample_tf.data.sources.interpretation import splits, values
 from xsample_tf.data.sources.interpretation.values import Path
-from xsample_tf.errors import InputError
+from xsample_tf.errors import InputError, shorten
 
 
 class Sampled(Protocol):
@@ -146,7 +146,7 @@ def _choose_image(table: Sampled, options: Options, why: list[str]) -> Path:
     if not chosen or (not found and len(by_content) > 1):
         raise InputError(
             f"image_column: no column 'image' in {table.file}; name the column of images, one of "
-            f"{', '.join(table.columns[:20])}"
+            f"{', '.join(map(shorten, table.columns[:20]))}"
         )
     reason = "its name" if chosen[0] in found else "the only one that names images"
     why.append(f"image: column {chosen[0]!r} ({reason}; --image_column takes another)")
@@ -177,7 +177,7 @@ def _choose_split(table: Sampled, options: Options, why: list[str]) -> Path | No
             why.append(f"split: column {name!r} (its name; --split_column=none leaves it out)")
             return Path(name, table.columns, "split_column", table.file)
         if found:
-            shown = ", ".join(sorted(found)[:4])
+            shown = ", ".join(map(shorten, sorted(found)[:4]))
             why.append(f"split: none; column {name!r} has other values ({shown})")
     return None
 
@@ -251,7 +251,7 @@ def _usual_captions(table: Sampled, taken: set[str]) -> list[str]:
     if texts:
         raise InputError(
             f"caption_column: expected to find one column of captions in {table.file}, received "
-            f"{'text in ' if not found else ''}{', '.join(map(repr, texts[:10]))}; name it with "
+            f"{'text in ' if not found else ''}{', '.join(repr(shorten(text)) for text in texts[:6])}; name it with "
             f"--caption_column={texts[0]}, or give --caption_column=none to train without"
         )
     return []
@@ -281,7 +281,8 @@ def _caption_column(table: Sampled, name: str) -> CaptionColumn:
     usual = [field for field in _TEXT_FIELDS if field in fields]
     if len(usual) == 1:
         return _caption_column(table, f"{prefix}.{usual[0]}")
-    choices = ", ".join(f"--caption_column={prefix}.{field}" for field in fields[:6])
+    fields = [field for field in fields if field == shorten(field)]  # Names, not data.
+    choices = ", ".join(f"--caption_column={prefix}.{field}" for field in fields[:4])
     raise InputError(
         f"caption_column: expected text in {name!r} of {table.file}, received "
         f"{values.kind_of(wrong)}; " + (f"name a field: {choices}" if fields else "name another")

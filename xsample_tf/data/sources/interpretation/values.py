@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-from xsample_tf.errors import InputError, suggest
+from xsample_tf.errors import InputError, shorten, suggest
 
 _STEP = re.compile(r"\[(\d*)\]|\.?([^.\[\]]+)")
 
@@ -63,7 +63,7 @@ class Path:
             self.column = resolve(parts[0][1] if parts else text, columns)
         except KeyError:
             raise InputError(
-                f"{flag}: no column {text!r} in {where}; {suggest(text, columns)}"
+                f"{flag}: no column {shorten(text)!r} in {where}; {suggest(text, columns)}"
             ) from None
         self._steps = [
             field if field else (int(index) if index else None) for index, field in parts[1:]
@@ -137,7 +137,7 @@ def _text_of_item(item: object) -> list[str]:
 def kind_of(value: object) -> str:
     """Returns what a value is, in words: "a number", "a dict of raw, tokens"."""
     if isinstance(value, dict):
-        return f"a dict of {', '.join(map(str, list(value)[:8]))}"
+        return f"a dict of {', '.join(shorten(name) for name in list(value)[:6])}"
     if isinstance(value, list | tuple):
         return f"a list of {kind_of(value[0])}" if value else "an empty list"
     if isinstance(value, bool):
