@@ -1,13 +1,15 @@
 """The flags of a training run, one for each of its options, for the tools that take them."""
 
-import dataclasses
 import os
+from collections.abc import Mapping
 
 import command_line
 import tensorflow as tf
 from absl import flags
 
 import xsample_tf
+from xsample_tf.training.options import CHOSEN, settings
+from xsample_tf.training.settings import OBJECTIVES
 
 _DEFINE = {
     bool: flags.DEFINE_bool,
@@ -18,9 +20,18 @@ _DEFINE = {
     str | float: flags.DEFINE_string,
     tuple[str, ...]: flags.DEFINE_list,
 }
-_FIELDS = dataclasses.fields(xsample_tf.training.Options)
+# `--import` is every tool's.
+_FIELDS = [field for field in settings() if field.name != "imports"]
 for _field in _FIELDS:
-    _DEFINE[_field.type](_field.name, _field.default, _field.metadata["help"])
+    _choices = _field.metadata["choices"]
+    _DEFINE[_field.type](
+        _field.name,
+        _field.default,
+        # What is registered is listed once the user's modules are imported.
+        _field.metadata["help"] + command_line.one_of(_choices if type(_choices) is tuple else ()),
+        module_name=_field.metadata["group"],
+    )
+command_line.choose_from(*CHOSEN)
 
 
 def read(**defaults: str) -> xsample_tf.training.Options:
@@ -41,11 +52,28 @@ def read(**defaults: str) -> xsample_tf.training.Options:
     for one, other in (("epochs", "steps"), ("steps", "epochs")):
         if origins.get(one) == command_line.LINE != origins.get(other):
             values[other] = None
-    options = xsample_tf.training.Options(**values)
+    own = {
+        name: value
+        for name, value in command_line.entry_values(*CHOSEN).items()
+        if command_line.origin(name)
+    }
+    _check_presets(values)
+    options = xsample_tf.training.Options(**values, own=own, imports=command_line.imported())
     for name, value, origin in command_line.settings():
         print(f"  --{name}={_text(value)}  ({origin})")
     _check_data(options)
     return options
+
+
+def _check_presets(values: Mapping[str, object]) -> None:
+    """Refuses a flag that is given at its default, where the objective presets another value."""
+    objective = OBJECTIVES[values["objective"]]
+    for name, preset in objective.make.presets.items():
+        if command_line.origin(name) and values[name] != preset:
+            raise xsample_tf.InputError(
+                f"{name}: objective {objective.name!r} sets {preset!r}, received "
+                f"{values[name]!r} ({command_line.origin(name)}); leave --{name} out"
+            )
 
 
 def _check_data(options: xsample_tf.training.Options) -> None:

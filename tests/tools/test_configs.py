@@ -1,5 +1,6 @@
 """Every configuration parses, and trains two steps on generated data."""
 
+import functools
 import json
 import pathlib
 import re
@@ -12,9 +13,8 @@ import tensorflow as tf
 import train as train_tool
 from helpers import small_run
 
-from xsample_tf import evaluation, models
+from xsample_tf import evaluation, models, training
 from xsample_tf.errors import InputError
-from xsample_tf.training import load_encoder, run
 
 CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.flags"))
 
@@ -45,7 +45,7 @@ def test_config_runs_two_steps(config, scenes_directory, tmp_path, monkeypatch, 
     if config.stem != REAL:
         monkeypatch.setattr(models, "backbone", small_run.backbone)
     # What follows the steps is the same for all and has tests of its own.
-    monkeypatch.setattr(run, "_finish", lambda *arguments: {})
+    monkeypatch.setattr(training, "train", functools.partial(training.train, finish=False))
     monkeypatch.setattr(evaluation, "evaluate", lambda *arguments, **more: {"trained": {}})
     printed = run_two_steps(config, scenes_directory, tmp_path, capsys)
     weights = float(re.search(r"(\d+\.\d) M weights", printed).group(1))
@@ -62,7 +62,7 @@ def test_the_quickstart_runs_two_steps_and_is_evaluated_and_exported(
     assert "kNN top-1 accuracy" in printed
     scores = json.loads((tmp_path / "results.json").read_text())
     assert scores["trained"].keys() == scores["untrained"].keys()
-    encoder, settings = load_encoder(str(tmp_path))
+    encoder, settings = training.load_encoder(str(tmp_path))
     assert (settings["backbone"], settings["step"]) == ("resnet18", 2)
     images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
     exported = tf.saved_model.load(str(tmp_path / "export" / "saved_model"))

@@ -19,7 +19,7 @@ from helpers.workers import HELPERS, PYTHONPATH
 from xsample_tf import data, evaluation, models, text
 from xsample_tf.errors import InputError
 from xsample_tf.models import backbones
-from xsample_tf.training import Interrupted, load_encoder, run, train
+from xsample_tf.training import Interrupted, load_encoder, train
 from xsample_tf.training.run_directory import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("small_backbone")
@@ -123,12 +123,17 @@ def test_a_signal_finishes_the_step_and_saves_the_interval_s_partial_sums(option
     stopped = dataclasses.replace(options, run_dir=str(tmp_path / "stopped"))
     before = signal.getsignal(signal.SIGTERM)
 
+    answers = []
+
     def terminate(line):
+        if "SIGTERM" in line:
+            answers.append(line)
         if line.startswith("first step done"):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Interrupted, match=r"SIGTERM at step 1 of 8, saved as .*step-00000001;"):
         train(stopped, log=terminate)
+    assert answers == ["SIGTERM received: finishing the step and saving; again to stop at once"]
     assert signal.getsignal(signal.SIGTERM) is before
     # In an evaluation, which is repeated, there is nothing to wait for.
     with pytest.raises(Interrupted, match="stopped by SIGINT; nothing is lost"):
@@ -160,7 +165,7 @@ def test_the_tool_is_stopped_killed_and_continued(options, whole, tmp_path, monk
             printed = process.stdout.read()
         assert process.returncode == status
         if status == 0:
-            assert re.match(r"stopped by SIGTERM at step [1-7] of 8, saved as ", printed)
+            assert re.search(r"^stopped by SIGTERM at step [1-7] of 8, saved as ", printed, re.M)
             assert f"--flagfile={ended.run_dir}/run.flags\n" in printed
     lines = []
     train(ended, log=lines.append)
@@ -178,13 +183,15 @@ def test_a_kept_checkpoint_is_the_encoder_of_its_epoch(options, whole):
         load_encoder(options.run_dir, "epoch-0003")
 
 
-def test_a_run_with_a_source_prepares_its_data_first(options, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "_fit", lambda *arguments: 0)
-    monkeypatch.setattr(run, "_finish", lambda *arguments: {})
+def test_a_run_with_a_source_prepares_its_data_first(options, tmp_path):
     given = {"source": "scenes:count=40,size=32", "data_dir": (str(tmp_path / "data"),)}
-    train(
-        dataclasses.replace(options, run_dir=str(tmp_path / "run"), **given), log=lambda line: None
-    )
+    # The preparation is done before the devices turn out not to fit.
+    unfit = {"strategy": "mirrored", "batch_size": 18}
+    with pytest.raises(InputError, match="multiple of the 4 replicas"):
+        train(
+            dataclasses.replace(options, run_dir=str(tmp_path / "run"), **given, **unfit),
+            log=lambda line: None,
+        )
     prepared = data.read_dataset(tmp_path / "data")
     assert (prepared.records("train"), prepared.records("val")) == (40, 8)
     assert prepared.encoder("lexical").mean is not None

@@ -1,6 +1,5 @@
 """The directory in which a run lives: its lock, its settings, what its data was."""
 
-import dataclasses
 import fcntl
 import hashlib
 import json
@@ -15,8 +14,8 @@ import keras
 from xsample_tf import data
 from xsample_tf.errors import InputError
 from xsample_tf.files import write_text, writing
-from xsample_tf.training import build
-from xsample_tf.training.checkpoints import restore_weights
+from xsample_tf.training.checkpoints import restore_encoder
+from xsample_tf.training.model import make_encoder
 from xsample_tf.training.options import Options
 
 
@@ -65,7 +64,7 @@ class RunDirectory:
         """Records the settings and the data, once it is known that the run can go on with them."""
         if self._chief:
             self.write_json("data.json", self.data)
-            self.write_json("options.json", dataclasses.asdict(self._options))
+            self.write_json("options.json", self._options.as_flat())
             write_text(self.path / "run.flags", _as_flags(self._options))
 
     def write_json(self, name: str, content: Any) -> None:
@@ -98,19 +97,18 @@ def load_encoder(
     if not (path / "options.json").is_file():
         raise InputError(f"run_dir: expected a run of tools/train.py, received {run_dir!r}")
     settings = _read_settings(path)
-    known = {field.name for field in dataclasses.fields(Options)}
-    model = build.make_model(
-        Options(**{name: value for name, value in settings.items() if name in known})
-    )
-    name, step = restore_weights(path / "checkpoints", model, checkpoint, log)
-    return model.encoder, settings | {"checkpoint": name, "step": step}
+    encoder = make_encoder(Options.from_flat(settings))
+    name, step = restore_encoder(path / "checkpoints", encoder, checkpoint, log)
+    return encoder, settings | {"checkpoint": name, "step": step}
 
 
 def _as_flags(options: Options) -> str:
     """The settings as a flagfile for tools/train.py, which re-runs as it is."""
     lines = []
-    for name, value in dataclasses.asdict(options).items():
-        if isinstance(value, bool):
+    for name, value in options.as_flat().items():
+        if name == "imports":
+            lines += [f"--import={module}" for module in value]
+        elif isinstance(value, bool):
             lines.append(f"--{name}" if value else f"--no{name}")
         elif value is not None:
             text = ",".join(value) if isinstance(value, tuple) else value
@@ -195,13 +193,13 @@ def _judge_changes(
         if changes_result and name not in options.allow_changed:
             refused.append(f"{name} (was {old!r}, is {new!r})")
 
-    for field in dataclasses.fields(Options):
-        old, new = previous.pop(field.name, field.default), getattr(options, field.name)
-        if old != new and field.name not in ("run_dir", "allow_changed"):
+    defaults = options.defaults()
+    for name, new in options.as_flat().items():
+        default, changes_result = defaults[name]
+        old = previous.pop(name, default)
+        if old != new and name not in ("run_dir", "allow_changed"):
             # A data directory is judged by what is in it.
-            judge(
-                field.name, old, new, field.metadata["changes_result"] and field.name != "data_dir"
-            )
+            judge(name, old, new, changes_result and name != "data_dir")
     for name, old in previous.items():
         judge(name, old, "unknown to this version", True)
     began = _read_json(path / "data.json")

@@ -12,7 +12,6 @@ from helpers import small_run, tiny_data
 from helpers.workers import started
 
 from xsample_tf.training import Options, load_encoder, train
-from xsample_tf.training import run as runs
 
 pytestmark = pytest.mark.usefixtures("small_backbone")
 
@@ -55,10 +54,9 @@ def lines_of(run_dir):
     return [json.loads(line) for line in pathlib.Path(run_dir, "metrics.jsonl").open()]
 
 
-def test_any_workers_continue_a_run_through_a_death_and_a_signal(directory, tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "_finish", lambda *arguments: {})
+def test_any_workers_continue_a_run_through_a_death_and_a_signal(directory, tmp_path):
     alone = Options(data_dir=(directory,), run_dir=str(tmp_path / "alone"), **SETTINGS)
-    train(alone, log=lambda line: None)
+    train(alone, log=lambda line: None, finish=False)
 
     run_dir = tmp_path / "run"
     command = flags(data_dir=directory, run_dir=run_dir)

@@ -35,6 +35,7 @@ def test_a_run_is_inspected_and_left_alone(options, tmp_path, monkeypatch):
     given = dataclasses.replace(
         options, run_dir=str(tmp_path / "run"), microbatch_size=8, synchronized_batch_norm="off"
     )
+    assert given.warmup_epochs > given.epochs
     report = preflight.inspect(given, lines.append)
     assert json.loads(json.dumps(report, allow_nan=False))["passed"], lines
     statuses = {check["name"]: check["status"] for check in report["checks"]}
@@ -46,6 +47,8 @@ def test_a_run_is_inspected_and_left_alone(options, tmp_path, monkeypatch):
     assert all(rate["pairs_per_second"] > 0 for rate in report["rates"].values())
     assert report["limit"] in ("input", "encoder", "loss")
     assert report["verdict"] in lines[-1]
+    assert "warning: the run ends within its warm-up of 10 epochs" in lines[0]
+    assert "of the mass on the image's own other view" in lines[0]
     assert report["options"]["batch_size"] == 16 and report["machine"]
     assert not list(pathlib.Path(tmp_path).iterdir())
 
@@ -67,9 +70,7 @@ def test_replicas_that_take_their_share_for_the_batch_are_found(options, monkeyp
 def test_batch_norm_that_is_not_synchronized_is_found(options, monkeypatch):
     small = setting.OpenedRun.small
     apart = {"synchronized_batch_norm": "off"}
-    monkeypatch.setattr(
-        setting.OpenedRun, "small", lambda self: dataclasses.replace(small(self), **apart)
-    )
+    monkeypatch.setattr(setting.OpenedRun, "small", lambda self: small(self).with_options(**apart))
     with setting.open_run(options, print) as opened:
 
         def step(strategy, policy):
