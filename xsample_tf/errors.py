@@ -29,7 +29,7 @@ class WorkerLost(RuntimeError):
 
 
 def shorten(value: object, length: int = 40) -> str:
-    """Returns a value as one short line, for a message.
+    r"""Returns a value as one short line, for a message.
 
     Example:
         >>> shorten("a caption\nof two lines")

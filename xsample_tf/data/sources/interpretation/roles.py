@@ -249,9 +249,10 @@ def _usual_captions(table: Sampled, taken: set[str]) -> list[str]:
         return found
     texts = found or [name for name in columns if _has_text(table.sample, name)]
     if texts:
+        names = ", ".join(repr(shorten(text)) for text in texts[:6])
         raise InputError(
             f"caption_column: expected to find one column of captions in {table.file}, received "
-            f"{'text in ' if not found else ''}{', '.join(repr(shorten(text)) for text in texts[:6])}; name it with "
+            f"{'' if found else 'text in '}{names}; name it with "
             f"--caption_column={texts[0]}, or give --caption_column=none to train without"
         )
     return []
