@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -216,6 +217,10 @@ class Options:
     own: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self):
+        for name in ("data_dir", "imports", "allow_changed"):  # One may be given as it is.
+            value = getattr(self, name)
+            value = (str(value),) if isinstance(value, str | os.PathLike) else tuple(value)
+            object.__setattr__(self, name, value)
         for module in self.imports:
             import_module(module)
         self._take_presets()
