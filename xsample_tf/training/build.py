@@ -17,23 +17,15 @@ from xsample_tf.training import optimizers
 from xsample_tf.training.options import Options
 
 
-def make_views(options: Options) -> views.SimCLR | views.AutoAugment:
-    """The augmentation policy that the options name."""
-    if options.augmentation == "simclr":
-        return views.SimCLR(
-            options.image_size,
-            views=options.views,
-            blur=options.blur,
-            strength=options.color_strength,
-            min_scale=options.min_crop,
-        )
-    return views.AutoAugment(options.image_size, views=options.views, min_scale=options.min_crop)
+def make_views(options: Options) -> views.ViewPolicy:
+    """Builds the augmentation policy that the options name."""
+    return views.AUGMENTATIONS[options.augmentation].make.from_options(options)
 
 
 def color_on_accelerator(options: Options) -> bool:
     """Whether the step changes the views' colours, and not the stream."""
     if options.color_on == "auto":
-        return options.augmentation == "simclr" and accelerated()
+        return views.AUGMENTATIONS[options.augmentation].make.splits_stages and accelerated()
     return options.color_on == "accelerator"
 
 
