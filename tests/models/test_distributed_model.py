@@ -114,5 +114,5 @@ def test_batch_norm_is_synchronised_where_there_are_replicas():
 def test_what_is_overridden_is_still_there_in_keras():
     for name in ("make_train_function", "make_test_function", "_maybe_symbolic_build"):
         assert name in vars(DistributedModel) and hasattr(keras.Model, name), (
-            f"Keras {keras.__version__} has no {name}: look at xsample_tf/models/distributed_model.py"
+            f"Keras {keras.__version__} has no {name}: look at models/distributed_model.py"
         )
