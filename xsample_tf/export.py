@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import shutil
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from xsample_tf import files
 from xsample_tf.data import views
 from xsample_tf.errors import InputError
 from xsample_tf.version import __version__
@@ -58,31 +58,21 @@ def export(
     _check_replaceable(directory)
     encoder = _in_float32(encoder)
     size = _embedding_size(encoder, image_size)
-    # Beside, so that the rename stays within one file system.
-    aside = directory.with_name(f".{directory.name}.part")
-    shutil.rmtree(aside, ignore_errors=True)
-    try:
-        aside.mkdir(parents=True)
-    except OSError as error:
-        raise InputError(f"export: cannot write to {aside.parent}: {error.strerror}") from error
-    try:
-        _save_model(encoder, aside / SAVED_MODEL, image_size)
-        encoder.save(aside / ENCODER)
-        content = {
-            **(card or {}),
-            "image_size": image_size,
-            "embedding_size": size,
-            "parameters": encoder.count_params(),
-            "versions": {
-                "xsample_tf": __version__,
-                "tensorflow": tf.__version__,
-                "keras": keras.__version__,
-            },
-        }
-        (aside / CARD).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        _replace(directory, aside)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    content = {
+        **(card or {}),
+        "image_size": image_size,
+        "embedding_size": size,
+        "parameters": encoder.count_params(),
+        "versions": {
+            "xsample_tf": __version__,
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+        },
+    }
+    with files.writing(directory, setting="export"), files.atomic_directory(directory) as temporary:
+        _save_model(encoder, temporary / SAVED_MODEL, image_size)
+        encoder.save(temporary / ENCODER)
+        (temporary / CARD).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -259,12 +249,3 @@ def _check_replaceable(directory: pathlib.Path) -> None:
     else:
         return
     raise InputError(f"export: expected a new directory or an export, received {what}: {directory}")
-
-
-def _replace(directory: pathlib.Path, aside: pathlib.Path) -> None:
-    old = aside.with_suffix(".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if directory.exists():
-        directory.rename(old)
-    aside.rename(directory)
-    shutil.rmtree(old, ignore_errors=True)

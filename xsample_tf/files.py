@@ -1,15 +1,21 @@
-"""Writing so that a full disk is told plainly and a crash leaves the old file or the new one."""
+"""Atomic files and directories, and one-line errors for a disk that is full or read-only.
+
+A file or directory is written under a temporary name next to its own and then renamed, so that a
+crash at any moment leaves the old one or the new one.
+"""
 
 import contextlib
 import errno
 import os
 import pathlib
+import shutil
 from collections.abc import Iterator
 
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
 
+_ASIDE = ".aside-"  # Temporary directories begin with this.
 # What TensorFlow reports as text only, and often as exhausted memory.
 _REASONS = tuple(
     os.strerror(code)
@@ -21,12 +27,13 @@ _REASONS = tuple(
 
 
 @contextlib.contextmanager
-def writing(path: pathlib.Path, left: str = "") -> Iterator[None]:
+def writing(path: pathlib.Path, left: str = "", setting: str = "run_dir") -> Iterator[None]:
     """Turns a failed write inside into one line.
 
     Args:
         path: What is being written.
         left: What there is nevertheless, to end the line with.
+        setting: Name of the setting that chose the place, which begins the line.
 
     Raises:
         InputError: For an `OSError`, or an error of TensorFlow that has an operating system's
@@ -42,8 +49,8 @@ def writing(path: pathlib.Path, left: str = "") -> Iterator[None]:
         if reason is None:
             raise
         raise InputError(
-            f"run_dir: cannot write {path}: {reason}; once that is mended, the same command goes "
-            f"on{left}"
+            f"{setting}: cannot write {path}: {reason}; once that is fixed, the same command "
+            f"continues{left}"
         ) from None
 
 
@@ -79,10 +86,69 @@ def read_file(path: str) -> bytes:
 
 
 def write_atomic(path: pathlib.Path, content: bytes) -> None:
-    """Writes `content` to `path` so that a kill leaves either the old file or the new one."""
-    aside = path.with_name(path.name + ".tmp")
-    with open(aside, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
+    """Writes `content` to `path`; a crash leaves the old file or the new one."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextlib.contextmanager
+def atomic_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a temporary path to write to, which becomes `path` when the block ends well."""
+    temporary = temporary_path(path)
+    yield temporary
+    publish(temporary, path)
+
+
+def temporary_path(path: pathlib.Path) -> pathlib.Path:
+    """Returns the name under which a file is written before it has its own."""
+    return path.with_name(f".{path.name}.tmp")
+
+
+def publish(temporary: pathlib.Path, path: pathlib.Path) -> None:
+    """Brings a finished temporary file onto the disk, and renames it to `path`."""
+    flush(temporary)
+    os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def atomic_directory(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a new directory to fill, which replaces `path` when the block ends well.
+
+    Its files and the rename are brought onto the disk. Missing parents are made.
+
+    Raises:
+        OSError: The directory cannot be made or renamed.
+    """
+    temporary = path.with_name(f"{_ASIDE}{path.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        for inner in temporary.rglob("*"):
+            flush(inner)
+        flush(temporary)
+        old = _set_aside(path) if path.exists() else None
+        temporary.rename(path)
+        flush(path.parent)
+        if old:
+            shutil.rmtree(old)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_directory(path: pathlib.Path) -> None:
+    """Removes a directory so that a crash leaves no half of it under its name."""
+    if path.exists():
+        shutil.rmtree(_set_aside(path))
+
+
+def remove_leftovers(directory: pathlib.Path) -> None:
+    """Removes what a crash left of directories that were written, or removed, in `directory`."""
+    for path in directory.glob(f"{_ASIDE}*"):
+        shutil.rmtree(path)
+
+
+def _set_aside(path: pathlib.Path) -> pathlib.Path:
+    old = path.with_name(f"{_ASIDE}old-{path.name}")
+    shutil.rmtree(old, ignore_errors=True)
+    return path.rename(old)

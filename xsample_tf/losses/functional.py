@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from xsample_tf import tensors
+from xsample_tf.devices import accelerated
 from xsample_tf.errors import InputError, suggest
 from xsample_tf.graphs import SimilarityGraph
 from xsample_tf.losses import cross_replica
@@ -175,7 +177,7 @@ def _rows(
         if known
         else tf.cast(tf.convert_to_tensor(temperature), dtype)
     )
-    views, prepared = _unit(embeddings), graph.prepare(side)
+    views, prepared = tensors.unit_rows(embeddings), graph.prepare(side)
     form = tiled_rows if _tiles_wanted(implementation, embeddings) else _dense
     loss, statistics = form(problem, views, prepared, temperature)
     invalid = tf.where(graph.valid(prepared), tf.ones([], dtype), tf.constant(math.nan, dtype))
@@ -237,13 +239,6 @@ def _completed(
     return result
 
 
-def _unit(embeddings: tf.Tensor) -> tf.Tensor:
-    # A zero embedding has no direction: it stays zero and its gradient stays finite.
-    tiny = tf.cast(1e-24, embeddings.dtype)
-    square = tf.reduce_sum(tf.square(embeddings), axis=-1, keepdims=True)
-    return embeddings * tf.math.rsqrt(tf.maximum(square, tiny))
-
-
 def _tiles_wanted(implementation: str, embeddings: tf.Tensor) -> bool:
     known = embeddings.shape.is_fully_defined()
     if implementation == "tiled" and not known:
@@ -260,7 +255,7 @@ def _tiles_wanted(implementation: str, embeddings: tf.Tensor) -> bool:
 def _tile_size(tile_size: int | None, images: int | None) -> int:
     if tile_size is not None:
         return tile_size
-    if tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"):
+    if accelerated():
         return _ACCELERATOR_TILE
     smallest, largest = _CPU_TILES
     return min(max((images or 0) // 16, smallest), largest)

@@ -2,10 +2,10 @@
 
 import os
 import pathlib
-import shutil
 
 import tensorflow as tf
 
+from xsample_tf import files
 from xsample_tf.errors import InputError
 from xsample_tf.text.load import load_encoder
 from xsample_tf.text.sentence_transformer import SentenceTransformerEncoder
@@ -42,12 +42,6 @@ def convert(handle: str, directory: str | os.PathLike) -> None:
             f"text encoder {handle!r}: expected a sentence-transformers directory or Hugging Face "
             "id, received the encoder without a model, or what is a SavedModel already"
         )
-    aside = directory.with_name(f".{directory.name}.part")  # Whole under its name, or not there.
-    shutil.rmtree(aside, ignore_errors=True)
-    try:
-        tf.saved_model.save(encoder.graph, str(aside), {"serving_default": encoder.graph.serve})
-        aside.rename(directory)
-    except (OSError, tf.errors.OpError) as error:
-        shutil.rmtree(aside, ignore_errors=True)
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"output: cannot write {directory} ({reason})") from error
+    with files.writing(directory, setting="output"), files.atomic_directory(directory) as temporary:
+        signatures = {"serving_default": encoder.graph.serve}
+        tf.saved_model.save(encoder.graph, str(temporary), signatures)

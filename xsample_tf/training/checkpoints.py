@@ -9,18 +9,17 @@ CHECKPOINTS/epoch-0010/       never removed
 import hashlib
 import json
 import pathlib
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import keras
 import tensorflow as tf
 
-from xsample_tf import models
 from xsample_tf.errors import InputError, suggest
-from xsample_tf.files import flush, writing
+from xsample_tf.files import atomic_directory, remove_directory, remove_leftovers, writing
+from xsample_tf.models.distributed_model import DistributedModel
 
-_ASIDE = ".aside-"
 _MANIFEST = "checkpoint.json"
 _STATE = "state"
 
@@ -34,7 +33,8 @@ class Checkpoints:
 
     Args:
         directory: Where they live; made if missing.
-        model: A compiled model whose optimizer is built.
+        model: A compiled model whose optimizer is built, and whose first variables are those of its
+            `encoder`.
         keep: How many of the rolling ones stay.
 
     Attributes:
@@ -45,8 +45,11 @@ class Checkpoints:
         InputError: The directory cannot be written.
     """
 
-    def __init__(self, directory: pathlib.Path, model: models.XSampleModel, keep: int):
+    def __init__(self, directory: pathlib.Path, model: DistributedModel, keep: int):
         self._directory, self._model, self._keep = directory, model, keep
+        encoder = model.encoder.variables
+        if [id(one) for one in model.variables[: len(encoder)]] != [id(one) for one in encoder]:
+            raise TypeError(f"{type(model).__name__}: must have its encoder as the first layer")
         # By place and not as an object graph, which leaves out metrics and random state.
         self._state = tf.train.Checkpoint(
             model=_values(model.variables),
@@ -59,8 +62,7 @@ class Checkpoints:
         if self._chief:
             with writing(directory):
                 directory.mkdir(exist_ok=True)
-                for aside in directory.glob(f"{_ASIDE}*"):
-                    shutil.rmtree(aside)
+                remove_leftovers(directory)
 
     def save(self, step: int, name: str | None = None) -> pathlib.Path:
         """Writes the state after `step` steps, and removes the rolling ones before the last `keep`.
@@ -81,16 +83,10 @@ class Checkpoints:
                 self._state.write(f"{unused}/{_STATE}")
             self.newest = path
             return path
-        aside = self._directory / f"{_ASIDE}{path.name}"
-        try:
-            with writing(path, f" from {self._last()}"):
-                self._write(aside, step)
-                _remove(path)
-                aside.rename(path)
-                flush(self._directory)
-                self._prune(step)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+        with writing(path, f" from {self._last()}"):
+            with atomic_directory(path) as temporary:
+                self._write(temporary, step)
+            self._prune(step)
         self.newest = path
         return path
 
@@ -115,26 +111,22 @@ class Checkpoints:
             return step
         return 0
 
-    def _write(self, aside: pathlib.Path, step: int) -> None:
-        aside.mkdir()
-        prefix = str(aside / _STATE)
+    def _write(self, directory: pathlib.Path, step: int) -> None:
+        prefix = str(directory / _STATE)
         self._state.write(prefix)
         reader = tf.train.load_checkpoint(prefix)
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)  # Compares TensorFlow's own checksum.
-        files = {file.name: _checksum(file) for file in sorted(aside.iterdir())}
+        files = {file.name: _checksum(file) for file in sorted(directory.iterdir())}
         manifest = json.dumps({"step": step, "sha256": files}, indent=1)
-        (aside / _MANIFEST).write_text(manifest + "\n", encoding="utf-8")
-        for file in aside.iterdir():
-            flush(file)
-        flush(aside)
+        (directory / _MANIFEST).write_text(manifest + "\n", encoding="utf-8")
 
     def _prune(self, step: int) -> None:
         """Later ones are damaged, and are replaced when the run comes to their step."""
         paths = sorted(self._directory.glob("step-*"))
         passed = [path for path in paths if path.name <= f"step-{step:08d}"]
         for path in passed[: -self._keep]:
-            _remove(path)
+            remove_directory(path)
 
     def _check_finite(self, step: int) -> None:
         for variable in self._model.variables + self._model.optimizer.variables:
@@ -151,19 +143,39 @@ class Checkpoints:
         return str(self.newest or "the beginning")
 
 
-def restore_weights(
+def restore_encoder(
     directory: pathlib.Path,
-    model: models.XSampleModel,
+    encoder: keras.Layer,
     name: str | None,
     log: Callable[[str], None],
 ) -> tuple[str, int]:
-    """Restores the weights alone, of the newest readable checkpoint or the one called `name`.
+    """Restores the encoder of the newest readable checkpoint, or of the one called `name`.
 
     Returns:
         The checkpoint's name and its step.
 
     Raises:
-        InputError: None there, or none that can be read or that fits the model.
+        InputError: None there, or none that can be read or that fits the encoder.
+    """
+    path, step = find_checkpoint(directory, name, log)
+    state = tf.train.Checkpoint(model=_values(encoder.variables))  # The first ones of the model.
+    try:
+        status = state.read(str(path / _STATE))
+        status.assert_existing_objects_matched().expect_partial()
+    except (AssertionError, ValueError) as error:
+        raise InputError(
+            f"checkpoint: {path} is of another architecture ({_first_line(error)})"
+        ) from None
+    return path.name, step
+
+
+def find_checkpoint(
+    directory: pathlib.Path, name: str | None, log: Callable[[str], None]
+) -> tuple[pathlib.Path, int]:
+    """Returns path and step of the newest readable checkpoint, or of the one called `name`.
+
+    Raises:
+        InputError: None there, or none that can be read.
     """
     names = sorted(path.name for path in _paths(directory))
     if not names or name not in (None, *names):
@@ -179,15 +191,7 @@ def restore_weights(
         step, reason = _inspect(path)
         if reason:
             raise InputError(f"checkpoint: cannot read {path}: {reason}; choose another one")
-    state = tf.train.Checkpoint(model=_values(model.variables))
-    try:
-        status = state.read(str(path / _STATE))
-        status.assert_existing_objects_matched().expect_partial()
-    except (AssertionError, ValueError) as error:
-        raise InputError(
-            f"checkpoint: {path} is of another architecture ({_first_line(error)})"
-        ) from None
-    return path.name, int(step)
+    return path, int(step)
 
 
 def _readable(
@@ -237,14 +241,6 @@ def _inspect(path: pathlib.Path) -> tuple[float, str]:
 def _checksum(path: pathlib.Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _remove(path: pathlib.Path) -> None:
-    """Removes a checkpoint so that a crash leaves no half of it."""
-    if path.exists():
-        aside = path.with_name(f"{_ASIDE}old-{path.name}")
-        path.rename(aside)
-        shutil.rmtree(aside)
 
 
 def _values(variables: list[Any]) -> list[tf.Variable]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from xsample_tf.files import write_atomic, writing
+from xsample_tf.files import atomic_file, write_atomic, writing
 
 
 class Logs:
@@ -82,12 +82,10 @@ def _lines_until(path: pathlib.Path, step: int) -> list[str]:
 
 
 def _drop_events_after(path: pathlib.Path, step: int) -> None:
-    aside = path.with_name("rewriting")
-    with tf.io.TFRecordWriter(str(aside)) as writer:
+    with atomic_file(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
         try:
             for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
                 if tf.compat.v1.Event.FromString(record).step <= step:
                     writer.write(record)
         except tf.errors.DataLossError:
             pass  # The record that a killed process was writing.
-    aside.replace(path)

@@ -19,6 +19,7 @@ from xsample_tf.data import records
 from xsample_tf.data.preparation.blocks import PARTS, SourceRange, rows_path
 from xsample_tf.data.preparation.shard_writer import finish
 from xsample_tf.errors import InputError
+from xsample_tf.files import temporary_path
 
 _ROW = np.dtype([("part", "<u4"), ("offset", "<u8"), ("size", "<u4"), ("crc", "<u4")])
 _SPLITS = ("train", "val")
@@ -116,10 +117,9 @@ class ShardArranger:
             frames[place] = _frame(self.output / self.parts[row["part"]], row)
         place = self.output / path
         place.parent.mkdir(parents=True, exist_ok=True)
-        aside = place.with_suffix(".tmp")
-        with open(aside, "wb") as file:
+        with open(temporary_path(place), "wb") as file:
             file.writelines(frames)
-        shard = finish(self.output, path, aside, len(order))
+        shard = finish(self.output, path, len(order))
         return {"arrangement": self.identity, "shard": dataclasses.asdict(shard)}
 
     def is_done(self, path: str, entry: dict | None) -> bool:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from xsample_tf.data.shards import Shard
 from xsample_tf.errors import InputError
+from xsample_tf.files import publish, temporary_path
 
 
 def local(directory: str | os.PathLike) -> pathlib.Path:
@@ -36,7 +37,7 @@ def as_input_errors() -> Iterator[None]:
 
 
 class ShardWriter:
-    """Writes one TFRecord file aside; `close` puts it in its place.
+    """Writes one TFRecord file under a temporary name; `close` gives it its own.
 
     Args:
         directory: The data directory.
@@ -47,8 +48,7 @@ class ShardWriter:
         self._directory, self._path = directory, path
         self._place = pathlib.Path(directory, path)
         self._place.parent.mkdir(parents=True, exist_ok=True)
-        self._aside = self._place.with_suffix(".tmp")
-        self._writer = tf.io.TFRecordWriter(str(self._aside))
+        self._writer = tf.io.TFRecordWriter(str(temporary_path(self._place)))
         self._records = self._bytes = 0
 
     def write(self, record: bytes) -> tuple[int, int]:
@@ -62,16 +62,17 @@ class ShardWriter:
     def close(self) -> Shard:
         """Returns the shard once it is on the disk under its name."""
         self._writer.close()
-        return finish(self._directory, self._path, self._aside, self._records)
+        return finish(self._directory, self._path, self._records)
 
 
-def finish(directory: str, path: str, aside: pathlib.Path, records: int) -> Shard:
-    """Renames the finished file `aside` to the shard `path` and describes it."""
-    with open(aside, "rb") as file:
-        os.fsync(file.fileno())
+def finish(directory: str | os.PathLike, path: str, records: int) -> Shard:
+    """Publishes the shard `path`, written under its temporary name, and describes it."""
+    place = pathlib.Path(directory, path)
+    temporary = temporary_path(place)
+    with open(temporary, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    size = aside.stat().st_size
-    os.replace(aside, pathlib.Path(directory, path))
+    size = temporary.stat().st_size
+    publish(temporary, place)
     return Shard(path, records, size, digest)
 
 
@@ -85,9 +86,8 @@ def merge_shards(directory: pathlib.Path, parts: Sequence[Shard], limit: int) ->
     (directory / "val").mkdir(exist_ok=True)
     for index, group in enumerate(groups):
         path = f"val/{index:05d}.tfrecord"
-        aside = (directory / path).with_suffix(".tmp")
-        with open(aside, "wb") as file:
+        with open(temporary_path(directory / path), "wb") as file:
             for part in group:
                 with open(directory / part.path, "rb") as piece:
                     shutil.copyfileobj(piece, file)
-        yield finish(directory, path, aside, sum(part.records for part in group))
+        yield finish(directory, path, sum(part.records for part in group))
