@@ -23,6 +23,9 @@ _data, _views, _objective, _model, _optimization, _run = (
 )
 
 
+INIT_PARTS = ("encoder", "projector", "optimizer")
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """The settings of a run; `tools/train.py` has a flag for each, with the same name.
@@ -208,6 +211,12 @@ class Options:
         changes_result=False,
     )
 
+    init_from: str = _run(
+        "", "Start from the weights of another run: RUN, or RUN:CHECKPOINT; not to continue it."
+    )
+    init_parts: tuple[str, ...] = _run(
+        ("encoder", "projector"), "What init_from takes over: encoder, projector, optimizer."
+    )
     imports: tuple[str, ...] = _run(
         (),
         "Modules that register graphs and so on of your own.",
@@ -217,7 +226,12 @@ class Options:
     own: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self):
-        for name in ("data_dir", "imports", "allow_changed"):  # One may be given as it is.
+        for name in (
+            "data_dir",
+            "imports",
+            "init_parts",
+            "allow_changed",
+        ):  # One may be given as it is.
             value = getattr(self, name)
             value = (str(value),) if isinstance(value, str | os.PathLike) else tuple(value)
             object.__setattr__(self, name, value)
@@ -268,6 +282,14 @@ class Options:
             raise InputError(
                 f"color_on: expected host or auto with {self.augmentation}, whose operations on "
                 "colours are for the host, received accelerator"
+            )
+        for part in self.init_parts:
+            if part not in INIT_PARTS:
+                raise InputError(f"init_parts: unknown part {part!r}, {suggest(part, INIT_PARTS)}")
+        if self.init_from and "optimizer" in self.init_parts and len(set(self.init_parts)) < 3:
+            raise InputError(
+                "init_parts: expected encoder and projector with optimizer, whose slots they have, "
+                f"received {', '.join(self.init_parts)}"
             )
         for name in ("embedding", "center"):
             if self.encode_captions and getattr(self, name):
