@@ -1,6 +1,7 @@
 """How steps are executed: their dtypes, XLA, and what it means when TensorFlow fails in one."""
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 
 import keras
@@ -43,6 +44,15 @@ def compile_step(options: Options) -> tuple[bool, str]:
     if accelerated():
         return True, "there is an accelerator"
     return False, "on a CPU, XLA's convolutions are slower than TensorFlow's"
+
+
+@contextlib.contextmanager
+def without_warnings_of_fit() -> Iterator[None]:
+    """Leaves out what `fit` warns of and a run says itself: its target, and steps skipped."""
+    with warnings.catch_warnings():
+        for beginning in ("target: temperature", r"loss: \d+ of \d+ steps were skipped"):
+            warnings.filterwarnings("ignore", beginning)
+        yield
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from xsample_tf.models.distributed_model import DistributedModel
 from xsample_tf.training.callbacks import LogIntervals
 from xsample_tf.training.checkpoints import Checkpoints
 from xsample_tf.training.distributed.workers import Workers
-from xsample_tf.training.execution import explained
+from xsample_tf.training.execution import explained, without_warnings_of_fit
 from xsample_tf.training.interruption import Interrupted, StopSignals
 from xsample_tf.training.logs import Logs
 from xsample_tf.training.objectives import Objective
@@ -109,7 +109,7 @@ class TrainingLoop:
         stream = self._distributed_stream(first)
         # One Keras epoch for what is left: epochs are a matter of the global step here, so that a
         # run can continue in the middle of one.
-        with explained(self._options), self._signals.deferred():
+        with explained(self._options), without_warnings_of_fit(), self._signals.deferred():
             self._model.fit(
                 stream,
                 steps_per_epoch=self._total_steps - first,

@@ -17,13 +17,11 @@ from xsample_tf.training.settings import GROUPS, OBJECTIVES, check_value, settin
 
 # Settings that choose what may have options of its own, which become part of `Options.own`.
 CHOSEN = (OBJECTIVES, GRAPHS, AUGMENTATIONS, OPTIMIZERS)
+INIT_PARTS = ("encoder", "projector", "optimizer")
 
 _data, _views, _objective, _model, _optimization, _run = (
     functools.partial(setting, group) for group in GROUPS
 )
-
-
-INIT_PARTS = ("encoder", "projector", "optimizer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,12 +224,8 @@ class Options:
     own: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self):
-        for name in (
-            "data_dir",
-            "imports",
-            "init_parts",
-            "allow_changed",
-        ):  # One may be given as it is.
+        for name in ("data_dir", "imports", "init_parts", "allow_changed"):
+            # One may be given as it is.
             value = getattr(self, name)
             value = (str(value),) if isinstance(value, str | os.PathLike) else tuple(value)
             object.__setattr__(self, name, value)

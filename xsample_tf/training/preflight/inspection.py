@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
-from xsample_tf.training.execution import compile_step, explained
+from xsample_tf.training.execution import compile_step, explained, without_warnings_of_fit
 from xsample_tf.training.options import Options
 from xsample_tf.training.preflight import loss_checks, rates, report, step_checks
 from xsample_tf.training.preflight.check import Check
@@ -55,7 +55,7 @@ def inspect(options: Options, log: Callable[[str], None] = print) -> dict[str, A
     begin = time.perf_counter()
     tf32 = tf.config.experimental.tensor_float_32_execution_enabled()
     try:
-        with open_run(options, log) as setting:
+        with open_run(options, log) as setting, without_warnings_of_fit():
             machine = report.machine()
             log(report.header(machine, setting))
             tf.config.experimental.enable_tensor_float_32_execution(False)
@@ -64,12 +64,8 @@ def inspect(options: Options, log: Callable[[str], None] = print) -> dict[str, A
                 checks.append(check)
                 log(report.check_row(check))
             tf.config.experimental.enable_tensor_float_32_execution(options.tf32)
-            measured = {}
             rates.peak_memory()
-            with explained(options):
-                for part, rate in rates.measure(setting):
-                    measured[part] = rate
-                    log(report.rate_row(part, rate))
+            measured = _rates(setting, log)
             peak = rates.peak_memory()
     finally:
         tf.config.experimental.enable_tensor_float_32_execution(tf32)
@@ -90,6 +86,16 @@ def inspect(options: Options, log: Callable[[str], None] = print) -> dict[str, A
     }
     log(report.footer(result, setting))
     return result
+
+
+def _rates(setting: OpenedRun, log: Callable[[str], None]) -> dict[str, rates.Rate]:
+    """Measures the rate of each part, with a line for each."""
+    measured = {}
+    with explained(setting.options):
+        for part, rate in rates.measure(setting):
+            measured[part] = rate
+            log(report.rate_row(part, rate))
+    return measured
 
 
 def _checks(setting: OpenedRun, end: float) -> Iterator[Check]:
