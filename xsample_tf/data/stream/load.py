@@ -198,7 +198,8 @@ def side_information(
         seed: As for `load`.
 
     Returns:
-        "embedding" float32 `[N, T]` and "label" int32 `[N]`, where `load` has them.
+        "embedding" float32 `[N, T]`, "label" int32 `[N]` and the feature columns, where `load` has
+        them.
 
     Raises:
         InputError: As for `load`, and where the data turns out to be damaged.
@@ -221,7 +222,10 @@ def side_information(
             encoder is not None,
         )
 
-    stream = make_batches(order, make).map(lambda side, _: side)
+    batches = make_batches(order, make)
+    if not batches.element_spec[0]:
+        return {}
+    stream = batches.map(lambda side, _: side)
     stream = stream if encoder is None else encode(stream, encoder, order.batch_size)
     try:
         sides = list(stream.take(-(-count // order.batch_size)).as_numpy_iterator())
