@@ -81,14 +81,40 @@ def open_shards(
     where = f"{split} in {', '.join(dataset.directory for dataset in sets)}"
     if not sum(dataset.records(split) for dataset in sets):
         raise InputError(f"data_dir: expected images, received none of {where}")
+    _require_one_kind(sets, where)
+    encoders = _choose_encoders(sets, embedding) if vectors else []
+    _require_same_encoder(encoders)
+    _require_aligned(sets, encoders, split)
+    return Shards(
+        where=where,
+        images=_paths(sets, [dataset.splits[split] for dataset in sets]),
+        vectors=_paths(sets, [encoder.shards[split] for encoder in encoders]) if encoders else (),
+        counts=tuple(shard.records for dataset in sets for shard in dataset.splits[split]),
+        size=encoders[0].size if encoders else 0,
+        classes=_class_count(sets),
+        features=sets[0].features,
+        columns=_common_columns(sets),
+    )
+
+
+def _require_one_kind(sets: Sequence[manifest.Dataset], where: str) -> None:
     if len({dataset.features for dataset in sets}) > 1:
         raise InputError(
             "data_dir: expected records of one kind, received copied ones and ones that are used "
             f"where they lie: {where}; prepare all with --in_place, or none"
         )
-    encoders = []
-    if vectors and (embedding or any(dataset.encoders for dataset in sets)):
-        encoders = [dataset.encoder(embedding) for dataset in sets]
+
+
+def _choose_encoders(
+    sets: Sequence[manifest.Dataset], embedding: str | None
+) -> list[manifest.CaptionVectors]:
+    """Returns the caption vectors of each directory; none where there are none and no name."""
+    if not embedding and not any(dataset.encoders for dataset in sets):
+        return []
+    return [dataset.encoder(embedding) for dataset in sets]
+
+
+def _require_same_encoder(encoders: Sequence[manifest.CaptionVectors]) -> None:
     if len({(encoder.name, encoder.size) for encoder in encoders}) > 1:
         raise InputError(
             "embedding: expected the same text encoder in all directories, received "
@@ -102,6 +128,12 @@ def open_shards(
             + ", ".join(dict.fromkeys(encoder.handle for encoder in encoders))
             + "; add one encoder's to all directories with --embeddings_only --overwrite"
         )
+
+
+def _require_aligned(
+    sets: Sequence[manifest.Dataset], encoders: Sequence[manifest.CaptionVectors], split: str
+) -> None:
+    """Raises `InputError` unless there is a vector file of as many records beside each shard."""
     for dataset, encoder in zip(sets, encoders, strict=False):
         beside = [shard.records for shard in encoder.shards.get(split, ())]
         if beside != [shard.records for shard in dataset.splits[split]]:
@@ -109,17 +141,36 @@ def open_shards(
                 f"embedding: expected vectors of {encoder.name} for every record of {split}, "
                 f"received others in {dataset.directory}; add them again with --embeddings_only"
             )
+
+
+def _class_count(sets: Sequence[manifest.Dataset]) -> int:
+    """Returns the number of classes; 0 unless all directories have the same."""
     names = {dataset.class_names for dataset in sets}
-    return Shards(
-        where,
-        _paths(sets, [dataset.splits[split] for dataset in sets]),
-        _paths(sets, [encoder.shards[split] for encoder in encoders]) if encoders else (),
-        tuple(shard.records for dataset in sets for shard in dataset.splits[split]),
-        encoders[0].size if encoders else 0,
-        len(names.pop() or ()) if len(names) == 1 else 0,
-        sets[0].features,
-        tuple(c for c in sets[0].columns if all(c in dataset.columns for dataset in sets)),
-    )
+    return len(sets[0].class_names or ()) if len(names) == 1 else 0
+
+
+def _common_columns(sets: Sequence[manifest.Dataset]) -> tuple[FeatureColumn, ...]:
+    """Returns the feature columns that all directories have.
+
+    Raises:
+        InputError: A column of one name is of another dtype or length in another directory.
+    """
+    by_name = [{column.name: column for column in dataset.columns} for dataset in sets]
+    common = []
+    for name, column in by_name[0].items():
+        found = [columns[name] for columns in by_name if name in columns]
+        if len(found) < len(sets):
+            continue
+        if len(set(found)) > 1:
+            pairs = zip(found, sets, strict=True)
+            received = (f"{own.description} in {dataset.directory}" for own, dataset in pairs)
+            raise InputError(
+                f"feature_columns: expected {name!r} to be alike in all directories, received "
+                + ", ".join(received)
+                + f"; prepare all with {name}:float, or with vectors of one length"
+            )
+        common.append(column)
+    return tuple(common)
 
 
 def read_ranges(
