@@ -1,8 +1,11 @@
-"""A graph, an optimizer and an objective of one's own: a file each, through tools/train.py."""
+"""Graphs, views, optimizers and objectives of one's own: a file each, through tools/train.py."""
 
 import dataclasses
 import json
 import pathlib
+import re
+import subprocess
+import sys
 
 import command_line
 import keras
@@ -10,9 +13,10 @@ import numpy as np
 import pytest
 import train as train_tool
 from helpers import tiny_data
+from helpers.preparing import write_png
 from helpers.small_model import small_encoder
 
-from xsample_tf import training
+from xsample_tf import data, registry, training
 from xsample_tf.errors import InputError
 from xsample_tf.training import Options, load_encoder
 from xsample_tf.training.run_directory import RunDirectory
@@ -103,6 +107,29 @@ class AlignmentObjective(objectives.XSample):
 """
 
 
+VIEWS = """
+import tensorflow as tf
+
+from xsample_tf.data import views
+from xsample_tf.registry import Option
+
+
+@views.register("noise", options=[Option("noise_level", 0.1, "Standard deviation.", minimum=0)])
+class Noise(views.ViewPolicy):
+    "Adds noise."
+
+    def __init__(self, size, views=2, noise_level=0.1):
+        super().__init__(size, views)
+        self.noise_level = noise_level
+
+    def __call__(self, image, seed):
+        image = tf.image.resize(tf.cast(image, tf.float32) / 255, [self.size] * 2)
+        shape = [self.views, *image.shape]
+        noise = tf.random.stateless_normal(shape, seed, stddev=self.noise_level)
+        return tf.clip_by_value(image + noise, 0.0, 1.0)
+"""
+
+
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
     return tiny_data.write(tmp_path_factory.mktemp("data"), train=16, val=8)
@@ -111,7 +138,8 @@ def directory(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def modules_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name, text in (("near_graph", GRAPH), ("lion", OPTIMIZER), ("attract", OBJECTIVE)):
+    modules = {"near_graph": GRAPH, "lion": OPTIMIZER, "attract": OBJECTIVE, "noise": VIEWS}
+    for name, text in modules.items():
         pathlib.Path(f"{name}_of_a_test.py").write_text(text)
 
 
@@ -182,6 +210,17 @@ def test_an_objective_is_one_file(directory, capsys):
         Options(objective="alignment", min_crop=0.2)
 
 
+def test_an_augmentation_is_one_file(directory):
+    arguments = ["--import=noise_of_a_test.py", "--augmentation=noise", "--noise_level=0"]
+    settings = train(directory, *arguments)
+    assert (settings["augmentation"], settings["noise_level"]) == ("noise", 0.0)
+    lines = [json.loads(line) for line in pathlib.Path("run/metrics.jsonl").open()]
+    # Without noise the views of an image are the same.
+    assert [line["alignment"] for line in lines] == pytest.approx([0, 0], abs=1e-6)
+    with pytest.raises(InputError, match="color_on: expected host or auto with noise"):
+        Options(augmentation="noise", color_on="accelerator")
+
+
 def test_options_of_what_is_not_chosen_and_unknown_ones_are_named(directory):
     imports = ("near_graph_of_a_test.py", "lion_of_a_test.py")
     with pytest.raises(InputError, match="near_scale: expected an option of .* these have none"):
@@ -204,3 +243,59 @@ def test_a_graph_whose_feature_is_not_there_ends_before_the_first_step(directory
     pathlib.Path("missing_of_a_test.py").write_text(missing)
     with pytest.raises(InputError, match="graph: 'nearer' needs 'age' of each image, .* embedding"):
         train(directory, "--import=missing_of_a_test.py", "--graph=nearer")
+
+
+def snippet(repository, guide, begin):
+    """The code in a guide that begins so."""
+    text = (repository / "docs" / guide).read_text(encoding="utf-8")
+    (found,) = re.findall(rf"{re.escape(begin)}(.*?)```", text, re.DOTALL)
+    return found
+
+
+def test_the_guide_s_graph_relates_images_by_a_column_of_the_table(repository, capsys):
+    code = snippet(repository, "loss.md", "```python\n# age_graph.py\n")
+    pathlib.Path("age_graph.py").write_text(code)
+    rows = []
+    for i in range(24):
+        write_png(pathlib.Path(f"photos/{i}.png"), i)
+        rows.append({"image": f"{i}.png", "caption": f"a face {i}", "age": 20 + i})
+    rows[3]["age"] = None
+    pathlib.Path("photos/t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    options = data.SourceOptions(feature_columns=("age",), validation_fraction=0.3)
+    source = "table:photos/t.jsonl"
+    with pytest.raises(InputError, match="expected a number in 'age' of 3.png, received nothing"):
+        data.prepare(source, "first", options=options)
+    dataset = data.prepare(source, "prepared", options=options, feature_default=40)
+    assert [dataclasses.asdict(column) for column in dataset.columns] == [
+        {"name": "age", "dtype": "int64", "length": None}
+    ]
+    ages = data.side_information("prepared", "train")["age"]
+    assert ages.dtype == np.int64 and set(ages) <= {*range(20, 44), 40}
+    arguments = ["--import=age_graph.py", "--graph=age", "--age_scale=5"]
+    settings = train("prepared", *arguments)
+    assert (settings["graph"], settings["age_scale"]) == ("age", 5.0)
+    assert "graph age" in capsys.readouterr().out
+
+
+def test_the_guide_s_source_is_one_file(repository):
+    code = snippet(repository, "data.md", "<!-- source -->\n```python\n")
+    pathlib.Path("sidecar_of_a_test.py").write_text(code)
+    for i in range(4):
+        write_png(pathlib.Path(f"photos/{i}.jpg"), i)
+        pathlib.Path(f"photos/{i}.text").write_text(f"caption {i}")
+    command = [sys.executable, repository / "tools" / "prepare_data.py", "--output=prepared"]
+    command += ["--import=sidecar_of_a_test.py", "--source=sidecar:photos"]
+    command += ["--sidecar_ending=.text", "--validation_fraction=0"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "0.jpg: caption 0" in done.stdout
+    assert data.read_dataset("prepared").records("train") == 4
+    # Another value makes another directory.
+    options = data.SourceOptions(own={"sidecar_ending": ".other"}, validation_fraction=0)
+    for i in range(4):
+        pathlib.Path(f"photos/{i}.other").write_text(f"caption {i}")
+    with pytest.raises(InputError, match=r"made with source_options=.*\.text.*now .*\.other"):
+        registry.import_module("sidecar_of_a_test.py")
+        data.prepare("sidecar:photos", "prepared", options=options)
+    with pytest.raises(InputError, match="did you mean 'sidecar'"):
+        data.prepare("sidecars:photos", "other")

@@ -10,7 +10,7 @@ import os
 import pathlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tqdm import tqdm
@@ -46,6 +46,7 @@ class ImageShards:
         threads: Decoding threads of each worker; None is one per core with "pool", else one.
         runner: "pool", or the name of a runner of Apache Beam.
         beam_flags: Beam's own flags.
+        source_options: Values of the options that the source declares, where not the defaults.
     """
 
     output: pathlib.Path
@@ -59,6 +60,7 @@ class ImageShards:
     threads: int | None = None
     runner: str = POOL
     beam_flags: tuple[str, ...] = ()
+    source_options: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
     @property
     def arranged(self) -> bool:
@@ -79,6 +81,8 @@ class ImageShards:
             "quality": quality.changed(),
             "resize": quality.form(source.default_resize).resize or None,
         }
+        if self.source_options:
+            values["source_options"] = dict(self.source_options)
         if source.columns:
             values["feature_columns"] = [*map(dataclasses.asdict, source.columns)]
             values["feature_default"] = self.builder.feature_default

@@ -109,6 +109,7 @@ def prepare(
         threads,
         runner,
         tuple(beam_flags),
+        sources.changed_options(source, options),
     ).write(log)
     return caption_vectors.add_embeddings(output, encoders, template=template, log=log)
 

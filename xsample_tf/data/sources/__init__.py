@@ -12,7 +12,7 @@ from xsample_tf.data.sources.base import (
     only_column,
     register,
 )
-from xsample_tf.data.sources.open_source import open_source
+from xsample_tf.data.sources.open_source import changed_options, open_source
 
 __all__ = [
     "SOURCES",
@@ -23,6 +23,7 @@ __all__ = [
     "Sample",
     "Source",
     "TFRecordFiles",
+    "changed_options",
     "only_column",
     "open_source",
     "register",

@@ -203,6 +203,10 @@ class FileList:
         self._splits = splits
         self.fingerprint = fingerprint_of(splits, classes)
 
+    def understanding(self) -> list[str]:
+        """See `Source`; a source of your own says more."""
+        return [f"{split}: {count:,} images" for split, count in self.counts.items()]
+
     def preview(self, count: int) -> tuple[list[Sample], Classes | None]:
         """See `Source`."""
         first = next(iter(self._splits.values()), [])

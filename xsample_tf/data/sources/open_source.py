@@ -2,6 +2,14 @@
 
 from xsample_tf.data.sources.base import SOURCES, Classes, Options, Source
 from xsample_tf.errors import InputError, suggest
+from xsample_tf.registry import own_values
+
+
+def changed_options(spec: str, options: Options) -> dict[str, object]:
+    """Returns the options of its own that a source is opened with, where not their defaults."""
+    entry = SOURCES[spec.partition(":")[0]]
+    values = own_values(entry, options.own)
+    return {one.name: values[one.name] for one in entry.options if values[one.name] != one.default}
 
 
 def open_source(spec: str, options: Options, classes: Classes | None = None) -> Source:
