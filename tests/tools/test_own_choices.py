@@ -16,10 +16,12 @@ from helpers import tiny_data
 from helpers.preparing import write_png
 from helpers.small_model import small_encoder
 
-from xsample_tf import data, models, registry, training
+from xsample_tf import data, registry, training
 from xsample_tf.errors import InputError
 from xsample_tf.training import Options, load_encoder
 from xsample_tf.training.run_directory import RunDirectory
+
+pytestmark = pytest.mark.usefixtures("small_backbone")
 
 # Labels that are near are alike, by how much is an option.
 GRAPH = """
@@ -134,11 +136,8 @@ def directory(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def small_and_here(tmp_path, monkeypatch):
+def modules_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        models, "backbone", lambda name, image_size, **unused: small_encoder(image_size)
-    )
     modules = {"near_graph": GRAPH, "lion": OPTIMIZER, "attract": OBJECTIVE, "noise": VIEWS}
     for name, text in modules.items():
         pathlib.Path(f"{name}_of_a_test.py").write_text(text)

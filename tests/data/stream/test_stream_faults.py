@@ -24,11 +24,6 @@ from xsample_tf.data.stream import shard_reader
 from xsample_tf.errors import InputError
 
 
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory) -> str:
-    return write_directory(tmp_path_factory.mktemp("data"))
-
-
 def _labelled(i: int, label: int | None) -> bytes:
     return records.serialize(
         image_files.encode_png(np.zeros([9, 9, 3], np.uint8)), f"k{i}", (), label
