@@ -29,6 +29,7 @@ setup(
         "tensorflow-datasets>=4.9.10,<5",
         "tensorboard",  # No longer comes with tensorflow, which writes its summaries through it.
         "absl-py>=2.1",
+        "charset-normalizer>=3",
         "huggingface-hub",
         "importlib_resources",  # tensorflow-datasets imports it undeclared on these Pythons.
         "matplotlib",
@@ -42,9 +43,11 @@ setup(
     ],
     extras_require={
         "beam": ["apache-beam>=2.70,<3"],
+        "hf": ["datasets>=4,<6"],
         "gpu": ["tensorflow[and-cuda]~=2.21.0"],
         "test": [
             "apache-beam>=2.70,<3",
+            "datasets>=4,<6",
             "hypothesis",
             "pytest",
             "pytest-xdist",

@@ -8,6 +8,9 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # As the tools do.
 
 import pytest
 import tensorflow as tf
+from helpers import small_run
+
+from xsample_tf import data, models, text
 
 # Four logical devices, so that what must hold on several replicas can be tested on one CPU.
 tf.config.set_logical_device_configuration(
@@ -30,6 +33,31 @@ def shared_data() -> pathlib.Path:
 @pytest.fixture(scope="session")
 def shared_oracles() -> pathlib.Path:
     return _shared("oracles", "numbers from other people's losses")
+
+
+@pytest.fixture(scope="session")
+def scenes_directory(tmp_path_factory) -> str:
+    """64 generated scenes to train on and 16 to evaluate on, with vectors of the lexical encoder.
+
+    For tests that leave it as it is.
+    """
+    directory = tmp_path_factory.mktemp("scenes")
+    data.prepare(
+        "scenes:count=64,size=32",
+        directory,
+        encoders=[text.load_encoder("lexical")],
+        options=data.SourceOptions(validation_fraction=0.25),
+        log=lambda line: None,
+    )
+    return str(directory)
+
+
+@pytest.fixture(scope="module")
+def small_backbone():
+    """Every backbone that a run asks for by name is a small one, traced in a moment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "backbone", small_run.backbone)
+        yield
 
 
 def _shared(name: str, what: str) -> pathlib.Path:

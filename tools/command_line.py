@@ -4,19 +4,14 @@ Beyond absl: the command line wins over a flagfile wherever it stands, a flagfil
 flagfile is relative to that file, and whatever is left over is an error.
 """
 
-import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-# Both before TensorFlow is imported. oneDNN is off by default on CPUs without AVX-512, where it
-# makes a training step of ResNet-18 at 32 pixels several times faster (benchmarks/onednn.py).
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
+import quiet_tensorflow  # noqa: F401  Before anything else that imports TensorFlow.
 from absl import flags
 
-from xsample_tf import registry
+from xsample_tf import devices, registry
 from xsample_tf.errors import InputError, WorkerLost, suggest
 
 LINE = "command line"
@@ -50,10 +45,10 @@ def run(main: Callable[[], None], description: str) -> None:
     try:
         if not {"--help", "-h", "--helpfull"}.isdisjoint(sys.argv[1:]):
             import_modules(_flag_words(sys.argv))
-            print(f"{description.strip()}\n{flags.FLAGS.main_module_help()}")
-            print(flags.FLAGS.module_help(__name__))
+            print(f"{description.strip()}\n{_flags_help()}{_choices()}", end="")
             return
         parse(sys.argv)
+        print(f"devices: {devices.describe()}")
         main()
     except InputError as error:
         print(f"error: {' '.join(str(error).split(chr(10)))}", file=sys.stderr)
@@ -105,6 +100,24 @@ def entry_values(*registries: registry.Registry) -> dict[str, object]:
     return {name: flags.FLAGS[name].value for name in registry.declared_options(*registries)}
 
 
+def _choices() -> str:
+    """What the tool chooses from, a line each, entries of imported modules among them."""
+    return "".join(
+        f"\n{one.kind}:\n" + "".join(f"  {entry.name}: {entry.help}\n" for entry in one)
+        for one in _registries
+    )
+
+
+def origin(name: str) -> str | None:
+    """Returns where a flag was given, at whatever value, or None where it was not."""
+    return _origins.get(name)
+
+
+def one_of(names: Sequence[str]) -> str:
+    """Returns the names as the end of a flag's help; empty without any."""
+    return f" One of {', '.join(names)}." if names else ""
+
+
 def imported() -> tuple[str, ...]:
     """Returns the modules that `--import` names."""
     return tuple(_IMPORT.value)
@@ -125,11 +138,23 @@ def import_modules(words: list[tuple[str, str]]) -> None:
         registry.import_module(name)
     for option in registry.declared_options(*_registries).values():
         if option.name not in flags.FLAGS:
-            text = option.help + (f" One of {', '.join(option.choices)}." if option.choices else "")
             # Of the main module, so that its --help shows them.
             _DEFINE[type(option.default)](
-                option.name, option.default, text, module_name=sys.argv[0]
+                option.name,
+                option.default,
+                option.help + one_of(option.choices),
+                module_name=sys.argv[0],
             )
+    for one in _registries:
+        if one.kind in flags.FLAGS:
+            flag = flags.FLAGS[one.kind]
+            flag.help = flag.help.partition(" One of ")[0] + one_of(one.names())
+
+
+def _flags_help() -> str:
+    """The tool's flags: its own, those of the modules that it uses in their order, `--import`."""
+    modules = sorted(_own_flags(), key=lambda name: (name != sys.argv[0], name == __name__))
+    return "\n".join(flags.FLAGS.module_help(module) for module in modules)
 
 
 def _flag_words(arguments: list[str]) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ def main() -> None:
         raise InputError("--run_dir: expected the directory of a run, received none")
     if not _OUTPUT.value:
         raise InputError("--output: expected a directory to write to, received none")
+    print(f"exporting the encoder of {_RUN_DIR.value} to {_OUTPUT.value}", flush=True)
     encoder, options = training.load_encoder(_RUN_DIR.value, _CHECKPOINT.value)
     card = {"run": _RUN_DIR.value}
     card |= {name: options.pop(name) for name in ("checkpoint", "step")}

@@ -2,9 +2,8 @@
 
 python tools/prepare_data.py --source=table:captions.csv --output=data/mine --text_encoder=lexical
 
-Sources: table:FILE (.csv, .tsv, .jsonl, .parquet), folder:DIR (a folder per class),
-imagenet:DIR (the original tars), webdataset:TARS, img2dataset:DIR, tfds:NAME,
-scenes:count=4000,size=64. The same command continues a run that was stopped, and with another
+The kinds of sources are listed below. The tool prints how it understands a source before the work;
+--dry_run stops there. The same command continues a run that was stopped, and with another
 --text_encoder adds its vectors.
 """
 
@@ -13,13 +12,15 @@ import shlex
 import sys
 import warnings
 
+import command_line
 from absl import flags
-from command_line import run
 
 from xsample_tf import text
-from xsample_tf.data import Quality, check, prepare, prepare_in_place, sources
+from xsample_tf.data import Quality, append, check, prepare, prepare_in_place, read_dataset, sources
 from xsample_tf.data.preparation import caption_vectors
 from xsample_tf.errors import InputError
+
+command_line.choose_from(sources.SOURCES)
 
 _SOURCE = flags.DEFINE_string("source", None, "KIND:WHERE of the images.")
 _VALIDATION_SOURCE = flags.DEFINE_string(
@@ -40,13 +41,44 @@ _IN_PLACE = flags.DEFINE_bool(
     False,
     "Use the TFRecord files of tfds: or img2dataset: where they lie, and copy nothing.",
 )
+_DRY_RUN = flags.DEFINE_bool(
+    "dry_run", False, "Print how the source is understood, with its first records, and stop."
+)
+_APPEND = flags.DEFINE_bool(
+    "append",
+    False,
+    "Add the images that --output does not have yet, by the rules of its first preparation.",
+)
 _CHECK = flags.DEFINE_bool(
     "check", False, "Compare the files of --output with its dataset.json, and change nothing."
 )
 _IMAGE_COLUMN = flags.DEFINE_string("image_column", None, "Column or feature of the image.")
-_CAPTION_COLUMN = flags.DEFINE_list("caption_column", [], "Columns or features of captions.")
-_LABEL_COLUMN = flags.DEFINE_string("label_column", None, "Column or feature of the class.")
+_CAPTION_COLUMN = flags.DEFINE_list(
+    "caption_column",
+    [],
+    "Columns or features of captions, such as caption or sentences[].raw; none: there are none.",
+)
+_LABEL_COLUMN = flags.DEFINE_string(
+    "label_column", None, "Column or feature of the class; none leaves labels out."
+)
+_FEATURE_COLUMNS = flags.DEFINE_list(
+    "feature_columns",
+    [],
+    "Columns of numbers, or of vectors of one length, that the records keep: NAME or NAME:float.",
+)
+_FEATURE_DEFAULT = flags.DEFINE_float(
+    "feature_default", None, "Takes the place of missing numbers in --feature_columns."
+)
 _KEY_COLUMN = flags.DEFINE_string("key_column", None, "Column that names the image.")
+_SPLIT_COLUMN = flags.DEFINE_string(
+    "split_column", None, "Column of the split of each row; none leaves it out."
+)
+_VALIDATION_SPLIT = flags.DEFINE_string(
+    "validation_split",
+    None,
+    "Split that becomes val/, such as test; else a split that is called val, valid, validation or "
+    "dev, else --validation_fraction of the training images.",
+)
 _IMAGE_ROOT = flags.DEFINE_string(
     "image_root", None, "What a table's paths are relative to; else the table's folder."
 )
@@ -118,6 +150,9 @@ def main() -> None:
         raise InputError("source: expected --source=KIND:WHERE, or else --embeddings_only")
     if _EMBEDDINGS_ONLY.value and not _TEXT_ENCODER.value:
         raise InputError("text_encoder: expected a handle such as lexical with --embeddings_only")
+    if _APPEND.value:
+        _append()
+        return
     encoders = [text.load_encoder(handle) for handle in _TEXT_ENCODER.value]
     if _EMBEDDINGS_ONLY.value:
         caption_vectors.add_embeddings(
@@ -136,7 +171,14 @@ def _prepare_in_place(encoders: list[text.TextEncoder]) -> None:
     """Writes a manifest; refuses flags that would change records, which stay as they are."""
     names = [field.name for field in dataclasses.fields(Quality)]
     names[names.index("caption_rules")] = "caption_rule"
-    for name in (*names, "validation_source", "records_per_shard", "runner", "beam_flags"):
+    for name in (
+        *names,
+        "validation_source",
+        "feature_columns",
+        "records_per_shard",
+        "runner",
+        "beam_flags",
+    ):
         if flags.FLAGS[name].present:
             raise InputError(f"{name}: cannot be used with --in_place, which writes no records")
     prepare_in_place(
@@ -147,6 +189,29 @@ def _prepare_in_place(encoders: list[text.TextEncoder]) -> None:
         template=_TEMPLATE.value,
         threads=_THREADS.value,
         overwrite=_OVERWRITE.value,
+    )
+
+
+def _append() -> None:
+    """Adds images; refuses flags whose values are those of the first preparation."""
+    names = [field.name for field in dataclasses.fields(Quality)]
+    names[names.index("caption_rules")] = "caption_rule"
+    names += ["validation_source", "validation_fraction", "template", "records_per_shard", "seed"]
+    names += ["runner", "beam_flags", "text_encoder", "overwrite", "feature_columns"]
+    for name in [*names, "feature_default", "in_place"]:
+        if flags.FLAGS[name].present:
+            raise InputError(
+                f"{name}: cannot be used with --append, which follows the first preparation"
+            )
+    known = read_dataset(_OUTPUT.value).encoders
+    append(
+        _SOURCE.value,
+        _OUTPUT.value,
+        [text.load_encoder(encoder.handle) for encoder in known.values()],
+        options=_options(),
+        max_rejected_fraction=_MAX_REJECTED_FRACTION.value,
+        threads=_THREADS.value,
+        dry_run=_DRY_RUN.value,
     )
 
 
@@ -164,7 +229,9 @@ def _prepare(encoders: list[text.TextEncoder]) -> None:
         threads=_THREADS.value,
         runner=_RUNNER.value,
         beam_flags=shlex.split(_BEAM_FLAGS.value),
+        feature_default=_FEATURE_DEFAULT.value,
         overwrite=_OVERWRITE.value,
+        dry_run=_DRY_RUN.value,
     )
 
 
@@ -174,11 +241,15 @@ def _options() -> sources.Options:
         caption_columns=tuple(_CAPTION_COLUMN.value),
         label_column=_LABEL_COLUMN.value,
         key_column=_KEY_COLUMN.value,
+        split_column=_SPLIT_COLUMN.value,
+        validation_split=_VALIDATION_SPLIT.value,
+        feature_columns=tuple(_FEATURE_COLUMNS.value),
         image_root=_IMAGE_ROOT.value,
         class_names=_class_names(),
         tfds_dir=_TFDS_DIR.value,
         validation_fraction=_VALIDATION_FRACTION.value,
         seed=_SEED.value,
+        own=command_line.entry_values(sources.SOURCES),
     )
 
 
@@ -206,4 +277,4 @@ def _class_names() -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    run(main, __doc__)
+    command_line.run(main, __doc__)

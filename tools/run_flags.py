@@ -1,13 +1,16 @@
 """The flags of a training run, one for each of its options, for the tools that take them."""
 
-import dataclasses
 import os
+import pathlib
+from collections.abc import Mapping
 
 import command_line
 import tensorflow as tf
 from absl import flags
 
 import xsample_tf
+from xsample_tf.training.options import CHOSEN, settings
+from xsample_tf.training.settings import OBJECTIVES
 
 _DEFINE = {
     bool: flags.DEFINE_bool,
@@ -18,9 +21,18 @@ _DEFINE = {
     str | float: flags.DEFINE_string,
     tuple[str, ...]: flags.DEFINE_list,
 }
-_FIELDS = dataclasses.fields(xsample_tf.training.Options)
+# `--import` is every tool's.
+_FIELDS = [field for field in settings() if field.name != "imports"]
 for _field in _FIELDS:
-    _DEFINE[_field.type](_field.name, _field.default, _field.metadata["help"])
+    _choices = _field.metadata["choices"]
+    _DEFINE[_field.type](
+        _field.name,
+        list(_field.default) if isinstance(_field.default, tuple) else _field.default,
+        # What is registered is listed once the user's modules are imported.
+        _field.metadata["help"] + command_line.one_of(_choices if type(_choices) is tuple else ()),
+        module_name=_field.metadata["group"],
+    )
+command_line.choose_from(*CHOSEN)
 
 
 def read(**defaults: str) -> xsample_tf.training.Options:
@@ -35,17 +47,43 @@ def read(**defaults: str) -> xsample_tf.training.Options:
     """
     values = {field.name: flags.FLAGS[field.name].value for field in _FIELDS}
     values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    values["run_dir"] = _own_directory("run_dir") or values["run_dir"]
     values |= {name: default for name, default in defaults.items() if not values[name]}
     # A length on the command line replaces the flagfile's, whichever way that one is given.
     origins = {name: origin for name, _, origin in command_line.settings()}
     for one, other in (("epochs", "steps"), ("steps", "epochs")):
         if origins.get(one) == command_line.LINE != origins.get(other):
             values[other] = None
-    options = xsample_tf.training.Options(**values)
+    own = {
+        name: value
+        for name, value in command_line.entry_values(*CHOSEN).items()
+        if command_line.origin(name)
+    }
+    _check_presets(values)
+    options = xsample_tf.training.Options(**values, own=own, imports=command_line.imported())
     for name, value, origin in command_line.settings():
         print(f"  --{name}={_text(value)}  ({origin})")
     _check_data(options)
     return options
+
+
+def _own_directory(name: str) -> str:
+    """The directory of the run whose own flagfile gave a flag: it may have been moved or copied."""
+    file, colon, _ = (command_line.origin(name) or "").rpartition(":")
+    path = pathlib.Path(file)
+    own = colon and path.name == "run.flags" and (path.parent / "options.json").is_file()
+    return str(path.parent) if own else ""
+
+
+def _check_presets(values: Mapping[str, object]) -> None:
+    """Refuses a flag that is given at its default, where the objective presets another value."""
+    objective = OBJECTIVES[values["objective"]]
+    for name, preset in objective.make.presets.items():
+        if command_line.origin(name) and values[name] != preset:
+            raise xsample_tf.InputError(
+                f"{name}: objective {objective.name!r} sets {preset!r}, received "
+                f"{values[name]!r} ({command_line.origin(name)}); leave --{name} out"
+            )
 
 
 def _check_data(options: xsample_tf.training.Options) -> None:

@@ -11,11 +11,8 @@ import pathlib
 
 import command_line
 import run_flags
-from absl import flags
 
 from xsample_tf import training
-
-flags.adopt_module_key_flags(run_flags)
 
 
 def main() -> None:

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+_MOST_CHOICES = 40  # That a message names.
+
 
 class InputError(ValueError):
     """Input from outside (flag, file, record, argument) that cannot be used.
@@ -26,6 +28,17 @@ class WorkerLost(RuntimeError):
     """
 
 
+def shorten(value: object, length: int = 40) -> str:
+    r"""Returns a value as one short line, for a message.
+
+    Example:
+        >>> shorten("a caption\nof two lines")
+        'a caption of two lines'
+    """
+    text = " ".join(str(value).split()) or repr(str(value))[:length]
+    return text if len(text) <= length else f"{text[:length]}..."
+
+
 def suggest(name: str, choices: Iterable[str]) -> str:
     """Returns the nearest of `choices` to `name`, phrased to end an error message.
 
@@ -44,4 +57,5 @@ def suggest(name: str, choices: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, choices, n=3, cutoff=0.6)
     if near:
         return f"did you mean {' or '.join(repr(item) for item in near)}?"
-    return f"choose from {', '.join(choices)}"
+    more = ", ..." if len(choices) > _MOST_CHOICES else ""
+    return f"choose from {', '.join(map(shorten, choices[:_MOST_CHOICES]))}{more}"

@@ -62,9 +62,7 @@ def write(
         flags = {f"pooling_mode_{flag}": mode == pooling for mode, flag in POOLING_FLAGS.items()}
         _write(directory / "1_Pooling/config.json", {"word_embedding_dimension": 24} | flags)
     else:
-        ids = {token: i for i, token in enumerate(vocabulary)}
-        model = {"type": "WordPiece", "vocab": dict(sorted(ids.items()))}
-        _write(directory / "tokenizer.json", {"model": model})
+        _write(directory / "tokenizer.json", tokenizer_json(family, vocabulary, lowercase))
         tokenizer["model_max_length"] = max_length
         _write(directory / "1_Pooling/config.json", {"pooling_mode": pooling})
     _write(directory / "tokenizer_config.json", tokenizer)
@@ -76,6 +74,40 @@ def write(
     metadata = {"format": "pt"}  # PyTorch's readers ask for it.
     safetensors.numpy.save_file(weights, directory / "model.safetensors", metadata)
     return directory
+
+
+def tokenizer_json(family: str, vocabulary: list[str], lowercase: bool) -> dict:
+    """Returns the content of the file as transformers writes it."""
+    ids = {token: i for i, token in enumerate(vocabulary)}
+    first, last = ("[CLS]", "[SEP]") if family == "bert" else ("<s>", "</s>")
+    special = [token for token in vocabulary if token[0] + token[-1] in ("[]", "<>")]
+    return {
+        "version": "1.0",
+        "added_tokens": [{"id": ids[t], "content": t, "special": True} for t in special],
+        "normalizer": {
+            "type": "BertNormalizer",
+            "clean_text": True,
+            "handle_chinese_chars": True,
+            "strip_accents": None,
+            "lowercase": lowercase,
+        },
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [
+                {"SpecialToken": {"id": first, "type_id": 0}},
+                {"Sequence": {"id": "A", "type_id": 0}},
+                {"SpecialToken": {"id": last, "type_id": 0}},
+            ],
+        },
+        "model": {
+            "type": "WordPiece",
+            "unk_token": "[UNK]",
+            "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100,
+            "vocab": dict(sorted(ids.items())),
+        },
+    }
 
 
 def _write(path: pathlib.Path, content: object) -> None:

@@ -4,10 +4,10 @@ import pathlib
 import runpy
 import sys
 
-from helpers.small_model import small_encoder
+from helpers import small_run
 from xsample_tf import models
 
 TOOLS = pathlib.Path(__file__).parents[2] / "tools"
-models.backbone = lambda name, image_size, **unused: small_encoder(image_size)
+models.backbone = small_run.backbone
 sys.path.insert(0, str(TOOLS))
 runpy.run_path(str(TOOLS / "train.py"), run_name="__main__")

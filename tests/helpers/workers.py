@@ -9,6 +9,8 @@ import subprocess
 import sys
 
 HELPERS = pathlib.Path(__file__).parent
+# Where a helper script finds the other helpers, and this checkout of the package.
+PYTHONPATH = os.pathsep.join([str(HELPERS.parent), str(HELPERS.parents[1])])
 
 
 @contextlib.contextmanager
@@ -22,7 +24,7 @@ def started(script, arguments, **options):
             settings = {
                 "TF_CONFIG": json.dumps(task),
                 "CUDA_VISIBLE_DEVICES": "",
-                "PYTHONPATH": str(HELPERS.parent),
+                "PYTHONPATH": PYTHONPATH,
             }
             workers.append(
                 subprocess.Popen(

@@ -1,8 +1,10 @@
+import json
 import shutil
 
 import huggingface_hub
 import numpy as np
 import pytest
+import safetensors.numpy
 from huggingface_hub import constants
 
 from xsample_tf import text
@@ -56,7 +58,11 @@ def hub(monkeypatch, tmp_path, make_directory):
             shutil.copyfile(file, copy)
         return str(target)
 
+    def names(model_id):
+        return [str(path.relative_to(directory)) for path in directory.rglob("*")]
+
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    monkeypatch.setattr(huggingface_hub, "list_repo_files", names)
     return directory, asked
 
 
@@ -72,7 +78,92 @@ def test_hugging_face_id(hub, handle):
 
 def test_weights_of_another_family_are_not_downloaded(hub):
     directory, asked = hub
-    (directory / "config.json").write_text('{"model_type": "roberta"}')
-    with pytest.raises(InputError, match="'owner/roberta'.*BERT or MPNet family.*'roberta'"):
-        text.load_encoder("owner/roberta")
+    (directory / "config.json").write_text('{"model_type": "t5"}')
+    with pytest.raises(InputError, match="'owner/t5'.*family.*'t5'"):
+        text.load_encoder("owner/t5")
     assert len(asked) == 1 and not any("safetensors" in pattern for pattern in asked[0][1])
+
+
+def test_weights_beside_another_tokenizer_are_not_downloaded(hub):
+    directory, asked = hub
+    settings = '{"tokenizer_class": "BertJapaneseTokenizer"}'
+    (directory / "tokenizer_config.json").write_text(settings)
+    with pytest.raises(InputError, match="'owner/ja'.*BertJapaneseTokenizer"):
+        text.load_encoder("owner/ja")
+    assert len(asked) == 1
+
+
+def test_weights_in_several_files_are_downloaded(hub):
+    directory, _ = hub
+    expected = text.load_encoder(str(directory))(["a dog"])
+    name = "model-00001-of-00001.safetensors"
+    (directory / "model.safetensors").rename(directory / name)
+    tensors = safetensors.numpy.load_file(directory / name)
+    index = {"weight_map": dict.fromkeys(tensors, name)}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index))
+    np.testing.assert_array_equal(text.load_encoder("owner/large")(["a dog"]), expected)
+
+
+def test_what_the_hub_has_instead_of_safetensors_is_named(hub):
+    directory, _ = hub
+    (directory / "model.safetensors").rename(directory / "pytorch_model.bin")
+    with pytest.raises(InputError, match="'owner/old'.*only pytorch_model.bin.*save") as error:
+        text.load_encoder("owner/old")
+    assert "\n" not in str(error.value)
+
+
+def test_a_prefix_is_part_of_the_handle(make_directory):
+    directory = str(make_directory())
+    plain, prefixed = text.load_encoder(directory), text.load_encoder(f"{directory}#prefix=a dog ")
+    expected = plain(["a dog running", "a dog a dog"])
+    np.testing.assert_allclose(prefixed(["running", "a dog"]), expected, atol=1e-6)
+    assert not prefixed([" "]).any()
+    assert (plain.name, prefixed.name) == ("tiny-bert", "tiny-bert-a-dog")
+    assert prefixed.handle == f"{directory}#prefix=a dog"  # The same with the space or without.
+
+
+def test_a_prefix_is_part_of_a_saved_model(make_directory, tmp_path):
+    handle = f"{make_directory()}#prefix=a dog"
+    text.convert(handle, tmp_path / "converted")
+    expected = text.load_encoder(handle)(["running", " "])
+    vectors = text.load_encoder(str(tmp_path / "converted"))(["running", " "])
+    np.testing.assert_allclose(vectors, expected, atol=1e-6)
+
+
+def test_a_prompt_of_the_model_is_chosen_by_name(make_directory):
+    directory = make_directory()
+    settings = {"prompts": {"query": "a ", "passage": "dogs"}, "default_prompt_name": "passage"}
+    (directory / "config_sentence_transformers.json").write_text(json.dumps(settings))
+    chosen = text.load_encoder(f"{directory}#prompt=query")
+    expected = text.load_encoder(f"{directory}#prefix=a")(["dog"])
+    np.testing.assert_array_equal(chosen(["dog"]), expected)
+    assert chosen.name == "tiny-bert-query"
+    with pytest.raises(InputError, match="received 'querry'; did you mean 'query'"):
+        text.load_encoder(f"{directory}#prompt=querry")
+
+
+def test_a_model_without_prompts_has_none_to_choose(make_directory):
+    with pytest.raises(InputError, match="it has none, #prefix=TEXT"):
+        text.load_encoder(f"{make_directory()}#prompt=query")
+
+
+def test_a_pooling_that_leaves_the_prompt_out_is_refused(make_directory):
+    directory = make_directory()
+    pooling = {"pooling_mode": "mean", "include_prompt": False}
+    (directory / "1_Pooling/config.json").write_text(json.dumps(pooling))
+    text.load_encoder(str(directory))
+    with pytest.raises(InputError, match="include_prompt false and the prompt 'query: '"):
+        text.load_encoder(f"{directory}#prefix=query:")
+
+
+def test_other_kinds_have_no_prefix(tmp_path):
+    (tmp_path / "saved_model.pb").touch()
+    for handle in (str(tmp_path), "https://127.0.0.1:9/use/4", "lexical"):
+        with pytest.raises(InputError, match="#prefix=query: behind another handle"):
+            text.load_encoder(f"{handle}#prefix=query:")
+
+
+def test_a_directory_may_have_the_sign_in_its_name(make_directory):
+    directory = make_directory()
+    other = directory.rename(directory.with_name("mini#prefix=x"))
+    assert text.load_encoder(str(other)).handle == str(other)

@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 import safetensors.numpy
+from helpers import tiny_encoder
 
 from xsample_tf import text
 from xsample_tf.errors import InputError
@@ -73,8 +74,8 @@ def test_casing_is_the_directorys_own(make_directory):
 def test_casing_of_a_generic_tokenizer_is_its_normalizers(make_directory):
     directory = make_directory(version=6)
     _edit("tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")(directory)
-    cased = {"type": "BertNormalizer", "lowercase": False, "handle_chinese_chars": True}
-    _edit("tokenizer.json", normalizer=cased)(directory)
+    content = json.loads((directory / "tokenizer.json").read_text(encoding="utf-8"))
+    _edit("tokenizer.json", normalizer=content["normalizer"] | {"lowercase": False})(directory)
     vectors = text.load_encoder(str(directory))(CAPTIONS)
     expected = text.load_encoder(str(make_directory(lowercase=False)))(CAPTIONS)
     np.testing.assert_array_equal(vectors, expected)
@@ -160,7 +161,7 @@ def _pickle_weights(directory):
 
 def _add_module(directory):
     path = directory / "modules.json"
-    module = {"idx": 3, "path": "3_Dense", "type": "sentence_transformers.models.Dense"}
+    module = {"idx": 3, "path": "3_LSTM", "type": "sentence_transformers.models.LSTM"}
     path.write_text(json.dumps([*json.loads(path.read_text()), module]))
 
 
@@ -171,8 +172,10 @@ def _lengthen_vocabulary(directory):
 
 def _leave_a_gap(directory):
     (directory / "vocab.txt").unlink()
-    model = {"type": "WordPiece", "vocab": {"[UNK]": 0, "[CLS]": 1, "[SEP]": 3}}
-    (directory / "tokenizer.json").write_text(json.dumps({"model": model}))
+    vocabulary = tiny_encoder.VOCABULARIES["bert"]
+    content = tiny_encoder.tokenizer_json("bert", vocabulary, lowercase=True)
+    del content["model"]["vocab"]["dog"]
+    (directory / "tokenizer.json").write_text(json.dumps(content))
 
 
 def _remove_special_token(directory):
@@ -183,7 +186,8 @@ def _remove_special_token(directory):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (_edit("config.json", model_type="roberta"), "BERT or MPNet family.*'roberta'"),
+        (_edit("config.json", model_type="t5"), "family among bert, .*mpnet.*'t5'"),
+        (_edit("config.json", model_type="roberta"), "expected pad_token_id"),
         (_edit("config.json", position_embedding_type="relative_key"), "relative_key"),
         (_edit("config.json", hidden_act="gellu"), "did you mean 'gelu'"),
         (_edit("config.json", hidden_size=None), "expected hidden_size"),
@@ -196,11 +200,11 @@ def _remove_special_token(directory):
         (lambda d: (d / "config.json").unlink(), "config.json"),
         (lambda d: (d / "model.safetensors").unlink(), "model.safetensors, found none"),
         (_pickle_weights, "found only pytorch_model.bin.*SentenceTransformer"),
-        (lambda d: (d / "vocab.txt").unlink(), "vocab.txt or in tokenizer.json, found neither"),
+        (lambda d: (d / "vocab.txt").unlink(), "tokenizer.json or vocab.txt, found neither"),
         (_cut_weights, "damaged"),
         (_drop_a_tensor, "encoder.layer.1.output.dense.bias.*no such tensor"),
         (_edit("config.json", intermediate_size=41), r"shape \[41, 24\].*received shape"),
-        (_add_module, "received Transformer, Pooling, Normalize, Dense"),
+        (_add_module, "received Transformer, Pooling, Normalize, LSTM"),
         (_lengthen_vocabulary, "at most 21 tokens"),
         (lambda d: (d / "vocab.txt").write_bytes(b"\xff\xfe"), "expected UTF-8 in .*vocab.txt"),
         (_leave_a_gap, "expected the ids 0, 1, 2.*received a gap"),

@@ -6,6 +6,7 @@ import command_line
 import pytest
 from absl import flags
 
+from xsample_tf import registry
 from xsample_tf.errors import InputError
 
 
@@ -89,3 +90,20 @@ def test_the_header_of_a_flagfile_gives_a_command(defined, tmp_path):
         "python tools/prepare_data.py --source=table:a.parquet --output=data/a"
     )
     assert command_line.header_command("train.py") is None
+
+
+def test_help_lists_what_there_is_to_choose_from(defined, monkeypatch, capsys):
+    shades = registry.Registry("shade", "xsample_tf.graphs")
+
+    @shades.register("dim")
+    def dim():
+        """Half dark.
+
+        And more.
+        """
+
+    monkeypatch.setattr(command_line, "_registries", [])
+    command_line.choose_from(shades)
+    monkeypatch.setattr(sys, "argv", ["tool", "--help"])
+    command_line.run(lambda: pytest.fail("the tool ran"), "A tool.")
+    assert capsys.readouterr().out.endswith("\nshade:\n  dim: Half dark.\n")

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 
@@ -40,6 +41,45 @@ def test_a_bad_flag_exits_2_with_one_line(repository, tmp_path):
     flags = ["--model=nowhere", "--data_dir=nowhere", f"--output={tmp_path}", "--tasks=shard"]
     done = evaluate(repository, *flags)
     assert done.returncode == 2
-    expected = "error: --tasks: unknown task 'shard'; did you mean 'shards'?"
+    expected = "error: task: received 'shard', did you mean 'shards'?"
     assert done.stderr.strip().splitlines()[-1] == expected
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def with_own(repository, run_dir, tmp_path_factory):
+    """What the guide's module gives through the tool: standard output and the output directory."""
+    directory = tmp_path_factory.mktemp("own")
+    guide = (repository / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    code = re.search(r"<!-- own.py -->\n```python\n(.*?)```", guide, re.DOTALL).group(1)
+    (directory / "own.py").write_text(code, encoding="utf-8")
+    done = evaluate(
+        repository,
+        f"--import={directory / 'own.py'}",
+        "--tasks=shards,dark",
+        "--dark_factor=0",
+        f"--model={run_dir}",
+        f"--data_dir={tiny_data.write(directory / 'data')}",
+        f"--output={directory / 'out'}",
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, directory / "out"
+
+
+def test_a_measure_of_ones_own_stands_beside_the_others(with_own):
+    stdout, output = with_own
+    results = json.loads((output / "results.json").read_text())
+    assert results["trained"]["spread"] > 0 < results["untrained"]["spread"]
+    assert results["chance"]["spread"] is None
+    assert re.search(r"^distance from the centre +\d+\.\d\d +\d+\.\d\d +-$", stdout, re.MULTILINE)
+    assert "| distance from the centre |" in (output / "report.md").read_text()
+
+
+def test_a_task_of_ones_own_is_run_with_its_flag(with_own):
+    stdout, output = with_own
+    results = json.loads((output / "results.json").read_text())
+    # Black images are all alike: the classifier gives them one of the six classes.
+    assert results["trained"]["dark/top1"] == pytest.approx(1 / 6)
+    assert results["trained"]["linear_top1"] > 0.5
+    assert results["meta"]["options"] == {"dark_factor": 0.0}
+    assert "dark: top-1 accuracy of darkened images" in stdout

@@ -14,9 +14,12 @@ def run(skipped, steps, every, loss=1.0, **options):
     """The progress lines of a run in which an interval has `skipped(first step)` skipped steps."""
     lines, written, drawn = [], [], []
     intervals = LogIntervals(
-        types.SimpleNamespace(append=written.append, draw=lambda step, values: drawn.append(step)),
-        types.SimpleNamespace(newest="checkpoints/step-00000007", step=7),
-        Options(log_every_steps=every, **options),
+        logs=types.SimpleNamespace(
+            append=written.append, draw=lambda step, values: drawn.append(step)
+        ),
+        checkpoints=types.SimpleNamespace(newest="checkpoints/step-00000007", step=7),
+        options=Options(log_every_steps=every, **options),
+        shown=("kl", "loss"),
         first_step=0,
         total_steps=steps,
         steps_per_epoch=steps,
@@ -46,6 +49,7 @@ def test_skipped_steps_are_shown_and_borne():
     lines = run(lambda begin: 15 if begin == 0 else 0, steps=100, every=25)
     progress = [line for line in lines if line.startswith("epoch")]
     assert ["skipped 15  " in line for line in progress] == [True, False, False, False]
+    assert all("  kl 1.0000  loss 1.0000  " in line for line in progress)
     # Intervals all of whose steps are skipped, as float16 may have at first, have no loss.
     run(lambda begin: 3, steps=6, every=3, loss=math.nan, max_skipped=1.0)
 

@@ -12,7 +12,7 @@ from helpers import small_model, strategies
 
 from xsample_tf.errors import InputError
 from xsample_tf.models import XSampleModel
-from xsample_tf.training.checkpoints import Checkpoints, restore_weights
+from xsample_tf.training.checkpoints import Checkpoints, restore_encoder
 
 
 class Killed(BaseException):
@@ -172,10 +172,10 @@ def test_the_newest_that_can_be_read_is_used_and_the_skipped_named(model, tmp_pa
     assert step == 2
     assert len(lines) == 1 and "step-00000003: " in lines[0] and reason in lines[0]
     lines = []
-    restore_weights(tmp_path / "checkpoints", model, None, lines.append)
+    restore_encoder(tmp_path / "checkpoints", model, None, lines.append)
     assert len(lines) == 1 and reason in lines[0]
     with pytest.raises(InputError, match="cannot read .*step-00000003"):
-        restore_weights(tmp_path / "checkpoints", model, "step-00000003", print)
+        restore_encoder(tmp_path / "checkpoints", model, "step-00000003", print)
     # The damaged one is no reason to remove a good one, and is replaced in its turn.
     checkpoints = open_checkpoints(tmp_path, model, keep=1)
     assert checkpoints.restore(lines.append) == 2
@@ -203,7 +203,7 @@ def test_another_architecture_is_refused_and_nothing_is_overwritten(model, tmp_p
     with pytest.raises(InputError, match="step-00000001 does not fit this model"):
         open_checkpoints(tmp_path, other).restore(print)
     with pytest.raises(InputError, match="step-00000001 is of another architecture"):
-        restore_weights(tmp_path / "checkpoints", other, None, print)
+        restore_encoder(tmp_path / "checkpoints", other, None, print)
     assert restored(tmp_path, model) == (1, [])
 
 

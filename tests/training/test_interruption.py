@@ -14,11 +14,20 @@ def test_a_signal_is_noted_while_deferred_and_the_next_one_ends(name):
     number = getattr(signal, name)
     seen = []
     before = signal.signal(number, lambda *_: seen.append(name))
+    lines = []
+
+    def log(line):
+        lines.append(line)
+        raise RuntimeError("reentrant call")  # Of a stream that was writing when the signal came.
+
     try:
-        with StopSignals() as signals, signals.deferred():
+        with StopSignals(log) as signals, signals.deferred():
             assert signals.received is None
             os.kill(os.getpid(), number)
             assert signals.received == name and not seen
+            assert lines == [
+                f"{name} received: finishing the step and saving; again to stop at once"
+            ]
             os.kill(os.getpid(), number)
             assert seen == [name]
             with signals.deferred(False):  # Noted already: nothing is raised late.

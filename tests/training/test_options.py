@@ -13,7 +13,7 @@ from xsample_tf.training import Options
         ({"optimizer": "lar"}, "did you mean 'lars'"),
         ({"graph": "cosin"}, "did you mean 'cosine'"),
         ({"epochs": 3, "steps": 5}, "epochs or steps, received both"),
-        ({"batch_size": 1}, "at least 2 images"),
+        ({"batch_size": 1}, "batch_size: expected a number at least 2, received 1"),
         ({"views": 1}, "views: expected at least 2"),
         ({"temperature": 0.0}, "temperature"),
         ({"learning_rate": float("nan")}, "learning_rate"),

@@ -13,43 +13,25 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import small_run
+from helpers.workers import HELPERS, PYTHONPATH
 
-from xsample_tf import data, evaluation, text
+from xsample_tf import data, evaluation, models, text
 from xsample_tf.errors import InputError
-from xsample_tf.training import Interrupted, Options, load_encoder, run, train
+from xsample_tf.models import backbones
+from xsample_tf.training import Interrupted, load_encoder, train
 from xsample_tf.training.run_directory import RunDirectory
 
-IMAGES = 64
+pytestmark = pytest.mark.usefixtures("small_backbone")
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data")
-    data.prepare(
-        f"scenes:count={IMAGES},size=32",
-        path,
-        encoders=[text.load_encoder("lexical")],
-        options=data.SourceOptions(validation_fraction=0.25),
-        log=lambda line: None,
-    )
-    return str(path)
-
-
-@pytest.fixture(scope="module")
-def options(directory, tmp_path_factory):
-    return Options(
-        data_dir=(directory,),
+def options(scenes_directory, tmp_path_factory):
+    return small_run.options(
+        data_dir=(scenes_directory,),
         run_dir=str(tmp_path_factory.mktemp("runs") / "whole"),
-        backbone="resnet18",
-        image_size=32,
-        projector_hidden=32,
-        projector_dim=16,
         batch_size=16,
         epochs=2,
-        warmup_epochs=1.0,
-        optimizer="sgd",
-        learning_rate=0.05,
-        blur=False,
         log_every_steps=3,
         checkpoint_every_steps=2,
         keep_every_epochs=1,
@@ -59,7 +41,7 @@ def options(directory, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def whole(options):
+def whole(options, small_backbone):
     lines = []
     return train(options, log=lines.append), lines
 
@@ -85,7 +67,7 @@ def test_a_run_trains_evaluates_and_exports(options, whole):
     written = json.loads(open(f"{options.run_dir}/results.json", encoding="utf-8").read())
     assert written == json.loads(json.dumps(results))
     saved = tf.saved_model.load(f"{options.run_dir}/export/saved_model")
-    images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    images = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
     embedding = saved.signatures["serving_default"](tf.constant(images))["embedding"]
     encoder, settings = load_encoder(options.run_dir)
     np.testing.assert_allclose(embedding, encoder(images), rtol=1e-3, atol=1e-3)
@@ -141,12 +123,17 @@ def test_a_signal_finishes_the_step_and_saves_the_interval_s_partial_sums(option
     stopped = dataclasses.replace(options, run_dir=str(tmp_path / "stopped"))
     before = signal.getsignal(signal.SIGTERM)
 
+    answers = []
+
     def terminate(line):
+        if "SIGTERM" in line:
+            answers.append(line)
         if line.startswith("first step done"):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Interrupted, match=r"SIGTERM at step 1 of 8, saved as .*step-00000001;"):
         train(stopped, log=terminate)
+    assert answers == ["SIGTERM received: finishing the step and saving; again to stop at once"]
     assert signal.getsignal(signal.SIGTERM) is before
     # In an evaluation, which is repeated, there is nothing to wait for.
     with pytest.raises(Interrupted, match="stopped by SIGINT; nothing is lost"):
@@ -161,9 +148,10 @@ def test_a_signal_finishes_the_step_and_saves_the_interval_s_partial_sums(option
     assert_equal_runs(stopped, options)
 
 
-def test_the_tool_is_stopped_killed_and_continued(options, whole, repository, tmp_path):
+def test_the_tool_is_stopped_killed_and_continued(options, whole, tmp_path, monkeypatch):
     ended = dataclasses.replace(options, run_dir=str(tmp_path / "run"))
-    command = [sys.executable, "-u", str(repository / "tools" / "train.py")]
+    monkeypatch.setenv("PYTHONPATH", PYTHONPATH)
+    command = [sys.executable, "-u", str(HELPERS / "train_small.py")]
     command += [f"--flagfile={options.run_dir}/run.flags", f"--run_dir={ended.run_dir}"]
     for line, number, status in (
         ("first step done", signal.SIGTERM, 0),
@@ -177,7 +165,7 @@ def test_the_tool_is_stopped_killed_and_continued(options, whole, repository, tm
             printed = process.stdout.read()
         assert process.returncode == status
         if status == 0:
-            assert re.match(r"stopped by SIGTERM at step [1-7] of 8, saved as ", printed)
+            assert re.search(r"^stopped by SIGTERM at step [1-7] of 8, saved as ", printed, re.M)
             assert f"--flagfile={ended.run_dir}/run.flags\n" in printed
     lines = []
     train(ended, log=lines.append)
@@ -195,13 +183,15 @@ def test_a_kept_checkpoint_is_the_encoder_of_its_epoch(options, whole):
         load_encoder(options.run_dir, "epoch-0003")
 
 
-def test_a_run_with_a_source_prepares_its_data_first(options, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "_fit", lambda *arguments: 0)
-    monkeypatch.setattr(run, "_finish", lambda *arguments: {})
+def test_a_run_with_a_source_prepares_its_data_first(options, tmp_path):
     given = {"source": "scenes:count=40,size=32", "data_dir": (str(tmp_path / "data"),)}
-    train(
-        dataclasses.replace(options, run_dir=str(tmp_path / "run"), **given), log=lambda line: None
-    )
+    # The preparation is done before the devices turn out not to fit.
+    unfit = {"strategy": "mirrored", "batch_size": 18}
+    with pytest.raises(InputError, match="multiple of the 4 replicas"):
+        train(
+            dataclasses.replace(options, run_dir=str(tmp_path / "run"), **given, **unfit),
+            log=lambda line: None,
+        )
     prepared = data.read_dataset(tmp_path / "data")
     assert (prepared.records("train"), prepared.records("val")) == (40, 8)
     assert prepared.encoder("lexical").mean is not None
@@ -220,13 +210,13 @@ def test_settings_that_change_the_result_are_refused_unless_allowed(options, who
     )
 
 
-def test_data_is_judged_by_what_is_in_it(options, directory, tmp_path):
-    moved = str(shutil.copytree(directory, tmp_path / "data"))
+def test_data_is_judged_by_what_is_in_it(options, scenes_directory, tmp_path):
+    moved = str(shutil.copytree(scenes_directory, tmp_path / "data"))
     began = dataclasses.replace(options, run_dir=str(tmp_path / "run"), data_dir=(moved,))
     with RunDirectory(began) as run_directory:
         run_directory.begin()
     lines = []
-    with RunDirectory(dataclasses.replace(began, data_dir=(directory,)), lines.append):
+    with RunDirectory(dataclasses.replace(began, data_dir=(scenes_directory,)), lines.append):
         assert len(lines) == 1 and "data_dir was" in lines[0]
     manifest = pathlib.Path(moved, "dataset.json")
     content = json.loads(manifest.read_text())
@@ -263,7 +253,7 @@ def test_a_run_directory_that_cannot_be_used_is_left_as_it_is(options, tmp_path)
 
 def test_settings_stay_when_no_checkpoint_fits_them(options, whole):
     before = pathlib.Path(options.run_dir, "options.json").read_bytes()
-    other = dataclasses.replace(options, projector_dim=8, allow_changed=("projector_dim",))
+    other = dataclasses.replace(options, projector_dim=4, allow_changed=("projector_dim",))
     with pytest.raises(InputError, match="epoch-0002 does not fit this model"):
         train(other, log=lambda line: None)
     assert pathlib.Path(options.run_dir, "options.json").read_bytes() == before
@@ -279,13 +269,21 @@ def test_settings_stay_when_no_checkpoint_fits_them(options, whole):
         ({"embedding": "lexica"}, "did you mean 'lexical'"),
         ({"run_dir": ""}, "run_dir"),
         ({"target_temperature": "auto:0.0001"}, "can reach"),
-        ({"backbone": "vit_s16", "image_size": 40}, "image_size"),
     ],
 )
 def test_a_run_that_cannot_work_ends_before_its_first_step(options, tmp_path, values, words):
     fresh = {"run_dir": str(tmp_path / "run")} | values
     with pytest.raises(InputError, match=words):
         train(dataclasses.replace(options, **fresh), log=lambda line: None)
+
+
+def test_images_that_do_not_fit_the_backbone_end_the_run_before_its_first_step(
+    options, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(models, "backbone", backbones.backbone)
+    unfit = {"run_dir": str(tmp_path / "run"), "backbone": "vit_s16", "image_size": 40}
+    with pytest.raises(InputError, match="image_size"):
+        train(dataclasses.replace(options, **unfit), log=lambda line: None)
 
 
 def test_data_without_a_validation_split_is_refused_before_the_first_step(options, tmp_path):

@@ -2,6 +2,7 @@
 
 from xsample_tf.data import scenes, views
 from xsample_tf.data.manifest import Dataset, read_dataset
+from xsample_tf.data.preparation.append import append
 from xsample_tf.data.preparation.caption_vectors import add_embeddings
 from xsample_tf.data.preparation.filters import Quality
 from xsample_tf.data.preparation.in_place import prepare_in_place
@@ -16,6 +17,7 @@ __all__ = [
     "Quality",
     "SourceOptions",
     "add_embeddings",
+    "append",
     "as_input_error",
     "check",
     "load",

@@ -5,7 +5,9 @@ Eight-bit RGB and grey JPEG and PNG files are kept byte for byte. Everything els
 and so is what `ImageRules.resize` makes smaller.
 """
 
+import contextlib
 import dataclasses
+import functools
 import io
 
 import numpy as np
@@ -13,6 +15,10 @@ import tensorflow as tf
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 MIN_SIDE = 8  # Pixels; what is smaller is a tracking pixel or a failed download.
+JPEG_LONGEST = 65_500  # Pixels of a side that libjpeg encodes.
+# Brands of files that Pillow reads with a plugin, and the reason where it has none.
+_PLUGINS = {b"avif": "needs_pillow_avif", b"avis": "needs_pillow_avif"}
+_PLUGINS |= dict.fromkeys((b"heic", b"heix", b"hevc", b"mif1", b"msf1"), "needs_pillow_heif")
 MAX_PIXELS = 89_000_000  # Pillow warns of a decompression bomb above this.
 _LOSSY = frozenset({"AVIF", "JPEG", "JPEG2000", "MPO", "WEBP"})
 
@@ -53,8 +59,10 @@ def normalize(content: bytes, form: ImageRules = KEEP_ORIGINAL) -> tuple[bytes, 
         form: What the image must be like, and its size.
 
     Raises:
-        ImageError: with the reason "empty_file", "not_an_image", "undecodable" (truncated or
-            corrupt), "too_small", "too_large", "extreme_aspect" or "unsupported_pixels".
+        ImageError: With the reason: "empty_file", "not_an_image", "undecodable" (truncated or
+            corrupt), "too_small", "too_large", "too_long_for_jpeg" (over 65,500 pixels),
+            "extreme_aspect", "unsupported_pixels", or "needs_pillow_heif" and "needs_pillow_avif"
+            for formats that Pillow reads with a plugin.
 
     Example:
         >>> normalize(open("photo.webp", "rb").read())[0][:3]
@@ -62,14 +70,7 @@ def normalize(content: bytes, form: ImageRules = KEEP_ORIGINAL) -> tuple[bytes, 
     """
     if not content:
         raise ImageError("empty_file")
-    try:
-        image = Image.open(io.BytesIO(content))
-    except UnidentifiedImageError as error:
-        raise ImageError("not_an_image") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError("too_large") from error
-    except Exception as error:  # Pillow's parsers raise many types on hostile headers.
-        raise ImageError("undecodable") from error
+    image = _open(content)
     if min(image.size) < form.min_side:
         raise ImageError("too_small")
     if image.width * image.height > MAX_PIXELS:
@@ -81,6 +82,34 @@ def normalize(content: bytes, form: ImageRules = KEEP_ORIGINAL) -> tuple[bytes, 
     stored = _encode(image, form, smaller) if reencode else content
     _check_decodes(stored)
     return stored, reencode
+
+
+def _open(content: bytes) -> Image.Image:
+    _register_plugins()
+    try:
+        return Image.open(io.BytesIO(content))
+    except UnidentifiedImageError as error:
+        brand = content[8:12] if content[4:8] == b"ftyp" else b""
+        raise ImageError(_PLUGINS.get(brand, "not_an_image")) from error
+    except Image.DecompressionBombError as error:
+        raise ImageError("too_large") from error
+    except Exception as error:  # Pillow's parsers raise many types on hostile headers.
+        if not content.startswith(b"\x89PNG"):
+            raise ImageError("undecodable") from error
+    # Pillow refuses a long text beside the pixels; TensorFlow passes over it.
+    try:
+        return Image.fromarray(tf.io.decode_png(content, channels=3).numpy())
+    except (tf.errors.OpError, MemoryError) as error:
+        raise ImageError("undecodable") from error
+
+
+@functools.cache
+def _register_plugins() -> None:
+    """Lets Pillow read HEIC, where the package for it is installed."""
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
@@ -123,11 +152,16 @@ def _encode(image: Image.Image, form: ImageRules, smaller: bool) -> bytes:
         raise ImageError("undecodable") from error
     if not lossy and not smaller:
         return encode_png(np.asarray(image))
+    if max(image.size) > JPEG_LONGEST:
+        raise ImageError("too_long_for_jpeg")
     buffer = io.BytesIO()
-    if smaller:
-        image.save(buffer, "JPEG", quality=form.jpeg_quality)
-    else:
-        image.save(buffer, "JPEG", quality=95, subsampling=0)
+    try:
+        if smaller:
+            image.save(buffer, "JPEG", quality=form.jpeg_quality)
+        else:
+            image.save(buffer, "JPEG", quality=95, subsampling=0)
+    except Exception as error:
+        raise ImageError("unencodable") from error
     return buffer.getvalue()
 
 

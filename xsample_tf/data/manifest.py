@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from xsample_tf.data.feature_columns import FeatureColumn
 from xsample_tf.data.records import DEFAULT_FEATURES, FeatureNames
 from xsample_tf.data.shards import Shard, check_size
 from xsample_tf.errors import InputError, suggest
@@ -62,6 +63,7 @@ class Dataset:
         rejected: How much of the source was left out or mended, by reason.
         source: Where the records came from, as `--source` had it.
         features: What the records call their parts; other names where another program wrote them.
+        columns: Feature columns of the records.
     """
 
     directory: str
@@ -72,6 +74,7 @@ class Dataset:
     rejected: dict[str, int]
     source: str
     features: FeatureNames = DEFAULT_FEATURES
+    columns: tuple[FeatureColumn, ...] = ()
 
     def records(self, split: str) -> int:
         """Returns the number of records of `split`; raises `InputError` for an unknown split."""
@@ -186,6 +189,8 @@ def write_dataset(dataset: Dataset) -> None:
     del content["directory"]
     if dataset.features == DEFAULT_FEATURES:
         del content["features"]
+    if not dataset.columns:
+        del content["columns"]
     text = json.dumps(content, indent=1, ensure_ascii=False)
     write_atomic(pathlib.Path(dataset.directory, MANIFEST), (text + "\n").encode())
 
@@ -210,6 +215,7 @@ def _from_json(directory: str, content: dict) -> Dataset:
         rejected=dict(content["rejected"]),
         source=str(content["source"]),
         features=FeatureNames(**content.get("features", {})),
+        columns=tuple(FeatureColumn(**entry) for entry in content.get("columns", ())),
     )
 
 

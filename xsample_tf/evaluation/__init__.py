@@ -1,23 +1,41 @@
-"""Evaluation of frozen features: probes with labels, measures without, reports."""
+"""Evaluation of frozen features: measures, tasks, reports."""
 
 from xsample_tf.evaluation.baseline import untrained
-from xsample_tf.evaluation.evaluator import PROBES, evaluate
+from xsample_tf.evaluation.evaluator import evaluate, run_tasks
 from xsample_tf.evaluation.features import Features, embedder, extract
+from xsample_tf.evaluation.logistic_regression import LinearProbe, fit_linear_probe
+from xsample_tf.evaluation.measures.base import MEASURES, Measure, of_labels
 from xsample_tf.evaluation.measures.caption_neighbours import caption_cosine
 from xsample_tf.evaluation.measures.caption_retrieval import caption_recall
 from xsample_tf.evaluation.measures.effective_rank import rankme
 from xsample_tf.evaluation.measures.graph_kl import graph_divergence
 from xsample_tf.evaluation.measures.knn import knn_scores
-from xsample_tf.evaluation.measures.linear_probe import LinearProbe, fit_linear_probe
 from xsample_tf.evaluation.neighbour_sheet import neighbour_sheet
 from xsample_tf.evaluation.neighbours import nearest
-from xsample_tf.evaluation.ranking import accuracy
+from xsample_tf.evaluation.ranking import accuracy, hits
 from xsample_tf.evaluation.report import markdown, summary, table
+from xsample_tf.evaluation.results import Evaluation, Figure, Outcome, Score
+from xsample_tf.evaluation.runner import Runner
+from xsample_tf.evaluation.settings import Settings
+from xsample_tf.evaluation.splits import Split, Splits
+from xsample_tf.evaluation.tasks.base import TASKS, Task
 
 __all__ = [
+    "MEASURES",
     "PROBES",
+    "TASKS",
+    "Evaluation",
     "Features",
+    "Figure",
     "LinearProbe",
+    "Measure",
+    "Outcome",
+    "Runner",
+    "Score",
+    "Settings",
+    "Split",
+    "Splits",
+    "Task",
     "accuracy",
     "caption_cosine",
     "caption_recall",
@@ -26,12 +44,21 @@ __all__ = [
     "extract",
     "fit_linear_probe",
     "graph_divergence",
+    "hits",
     "knn_scores",
     "markdown",
     "nearest",
     "neighbour_sheet",
     "rankme",
+    "run_tasks",
     "summary",
     "table",
     "untrained",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Returns `PROBES`, the names of the measures that need labels, once they are asked for."""
+    if name == "PROBES":
+        return of_labels()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

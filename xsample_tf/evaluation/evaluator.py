@@ -1,4 +1,4 @@
-"""All measures of an encoder on a data directory, beside an untrained one and chance."""
+"""Runs evaluation tasks on an encoder, beside an untrained one and chance."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -7,23 +7,18 @@ from typing import Any
 import keras
 import numpy as np
 
-from xsample_tf.data.manifest import Dataset, read_dataset
 from xsample_tf.data.text_encoder import TextEncoder
-from xsample_tf.errors import InputError, suggest
-from xsample_tf.evaluation import neighbours, ranking
+from xsample_tf.errors import InputError
 from xsample_tf.evaluation.baseline import untrained
-from xsample_tf.evaluation.features import Embed, Features, embedder, extract, image_shape
-from xsample_tf.evaluation.measures import (
-    caption_neighbours,
-    caption_retrieval,
-    effective_rank,
-    graph_kl,
-    knn,
-)
-from xsample_tf.evaluation.measures.linear_probe import fit_linear_probe
+from xsample_tf.evaluation.features import Embed, Extractor, embedder, image_shape
+from xsample_tf.evaluation.measures import base as measures
+from xsample_tf.evaluation.results import Evaluation, Outcome, Score, checked
+from xsample_tf.evaluation.runner import Runner
+from xsample_tf.evaluation.settings import Settings
+from xsample_tf.evaluation.tasks.base import TASKS, Task
 
-PROBES = ("knn", "linear")
-SPLITS = ("train", "val")
+# Its figures have bare names, as training and earlier results have them.
+DATA_DIRECTORY = "shards"
 
 
 def evaluate(
@@ -41,30 +36,31 @@ def evaluate(
     target_temperature: float = 0.1,
     log: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Evaluates frozen features of `train/` and `val/`.
+    """Evaluates frozen features of `train/` and `val/` by all measures.
 
     With labels: weighted kNN and a linear probe. With caption vectors: KL to the caption graph,
     mean caption cosine of an image's nearest neighbours, and image to caption recall of a linear
-    map. Always: RankMe. All that is fitted or chosen is so on `train/` alone; figures are of
-    `val/`.
+    map. Always: RankMe. Measures of your own that are registered in `MEASURES` join them. All that
+    is fitted or chosen is so on `train/` alone; figures are of `val/`.
 
     Args:
         encoder: Keras model or callable, float32 images `[B, S, S, 3]` in [0, 1] to `[B, D]`.
         data_dir: A data directory.
-        probes: Of "knn" and "linear"; None is both where there are labels.
-        baseline: Evaluated alike, usually `untrained(encoder)`.
+        probes: Which of the measures that need labels, as "knn" and "linear". Defaults to None: all
+            of them, where there are labels.
+        baseline: Evaluated alike, usually `untrained(encoder)`. Defaults to None.
         projector: What training put between the encoder and the loss, where it is at hand: the KL
             is then of its output, which is what the loss compares, and of a fresh one's for the
-            baseline. None takes the KL of the embedding.
-        batch_size: Images at a time; changes no figure.
-        image_size: S; None takes the encoder's input.
-        embedding: Which text encoder's caption vectors, None where there is one at most; or a text
-            encoder, where none are stored.
-        limit: At most so many images of each split.
-        seed: Of the held-out parts of the training set.
-        temperature: tau of the KL.
-        target_temperature: tau_s of the KL.
-        log: Receives a line every half minute.
+            baseline. Defaults to None, which takes the KL of the embedding.
+        batch_size: Images at a time; changes no figure. Defaults to 256.
+        image_size: S. Defaults to None: the encoder's.
+        embedding: Which text encoder's caption vectors; or a text encoder, where none are stored.
+            Defaults to None: the only one, if any.
+        limit: At most so many images of each split. Defaults to None: all.
+        seed: Seed of the held-out parts of the training set. Defaults to 0.
+        temperature: tau of the KL. Defaults to 0.1.
+        target_temperature: tau_s of the KL. Defaults to 0.1.
+        log: Receives lines on what takes long. Defaults to `print`.
 
     Returns:
         "trained", "untrained" (with a baseline) and "chance": figures by measure, None where there
@@ -80,205 +76,129 @@ def evaluate(
     Example:
         >>> evaluate(encoder, "data/flickr8k", baseline=untrained(encoder))["trained"]["kl"]
     """
-    dataset = read_dataset(data_dir)
-    chosen = _probes(probes, dataset)
-    if (embedding or dataset.encoders) and (embedding is None or isinstance(embedding, str)):
-        embedding = dataset.encoder(embedding).name
-    size = _image_size(encoder, image_size)
+    settings = Settings(
+        data_dir=str(data_dir),
+        probes=probes,
+        batch_size=batch_size,
+        image_size=image_size,
+        embedding=embedding,
+        limit=limit,
+        seed=seed,
+        temperature=temperature,
+        target_temperature=target_temperature,
+        log=log,
+    )
+    return run_tasks(encoder, [DATA_DIRECTORY], settings, baseline, projector).as_dict()
+
+
+def run_tasks(
+    encoder: keras.Model | Embed,
+    tasks: Sequence[str],
+    settings: Settings,
+    baseline: keras.Model | Embed | None = None,
+    projector: keras.Model | None = None,
+) -> Evaluation:
+    """Runs tasks by name.
+
+    Args:
+        encoder: As for `evaluate`.
+        tasks: Names of registered tasks.
+        settings: What `evaluate` takes as arguments, and the options of measures and tasks.
+        baseline: As for `evaluate`. Defaults to None.
+        projector: As for `evaluate`. Defaults to None.
+
+    Returns:
+        Scores of the encoder and of the baseline, with their chance and per-image scores.
+
+    Raises:
+        InputError: Unknown task, and as `evaluate`.
+
+    Example:
+        >>> settings = Settings(data_dir="data/photos")
+        >>> run_tasks(encoder, ["shards", "mine"], settings).as_dict()["trained"]["mine/top1"]
+    """
+    made = {name: _make_task(name, settings) for name in dict.fromkeys(tasks)}
+    chosen = measures.make(settings.probes, settings.values)
     encoders = {"trained": encoder} | ({} if baseline is None else {"untrained": baseline})
-    embedders = {name: embedder(model) for name, model in encoders.items()}
-    projectors = {}
-    if projector is not None:
-        projectors = {"trained": projector, "untrained": untrained(projector, seed)}
-    train, val = (
-        extract(embedders, str(data_dir), split, size, batch_size, embedding, limit, log)
-        for split in SPLITS
+    extractor = Extractor(
+        {name: embedder(model) for name, model in encoders.items()},
+        settings,
+        _image_size(encoder, settings.image_size),
     )
-    found = {"train": len(train.labels), "val": len(val.labels)}
-    wanted = {
-        split: min(dataset.records(split), limit or dataset.records(split)) for split in found
-    }
+    projections = _projections(projector, settings)
+    runners = [Runner(name, extractor, projections.get(name), chosen) for name in encoders]
+    for task in made.values():
+        task.check(runners[0])
+    scores: dict[str, dict[str, Score]] = {name: {} for name in encoders}
+    meta = _meta(settings, extractor.image_size)
+    meta["kl_of"] = "embedding" if projector is None else "projection"
+    for name, task in made.items():
+        known = [*(figure.name for figure in task.figures), *measures.figures()]
+        for runner in runners:
+            outcome = task.run(runner)
+            if not isinstance(outcome, Outcome):
+                raise InputError(f"task {name!r}: expected an Outcome, received {outcome!r}")
+            given = checked(f"task {name!r}", outcome.scores, known)
+            scores[runner.encoder] |= {_key(name, figure): one for figure, one in given.items()}
+            if runner is runners[0]:  # The data are the same for all.
+                _enter(meta, name, outcome)
+        extractor.release()
+    return Evaluation(scores, meta)
+
+
+def _make_task(name: str, settings: Settings) -> Task:
+    task = TASKS.make(name, values=settings.values)
+    if not isinstance(task, Task):
+        raise InputError(f"task {name!r}: expected a subclass of Task, received {task!r}")
+    return task
+
+
+def _meta(settings: Settings, image_size: int) -> dict[str, Any]:
+    """What an evaluation is computed with, JSON-able."""
     meta = {
-        "data_dir": str(data_dir),
-        "images": found,
-        "unreadable": {split: wanted[split] - found[split] for split in found},
-        "text_encoder": getattr(embedding, "name", embedding),
-        **{"image_size": size, "limit": limit, "seed": seed},
-        "kl_of": "projection" if projectors else "embedding",
-        **{"temperature": temperature, "target_temperature": target_temperature},
+        "data_dir": settings.data_dir,
+        "image_size": image_size,
+        "limit": settings.limit,
+        "seed": settings.seed,
+        "temperature": settings.temperature,
+        "target_temperature": settings.target_temperature,
+        "left_out": {},
     }
-    compared = {
-        name: _project(projectors[name], features, batch_size) if projectors else features
-        for name, features in val.embeddings.items()
-    }
-    return _measure(compared, train, val, dataset, chosen, meta)
+    return meta | ({"options": dict(settings.values)} if settings.values else {})
 
 
-def _project(projector: keras.Model, features: np.ndarray, batch_size: int) -> np.ndarray:
-    """The projector's output; its `predict` would share the work with the workers of a run."""
-    batches = np.split(features, range(batch_size, len(features), batch_size))
-    return np.concatenate([np.asarray(projector(batch, training=False)) for batch in batches])
+def _key(task: str, name: str) -> str:
+    return name if task == DATA_DIRECTORY else f"{task}/{name}"
 
 
-def _measure(
-    compared: dict[str, np.ndarray],
-    train: Features,
-    val: Features,
-    dataset: Dataset,
-    probes: tuple[str, ...],
-    meta: dict[str, Any],
-) -> dict[str, Any]:
-    """All figures of each encoder, from the features of both splits; the KL is of `compared`."""
-    classes = len(dataset.class_names or ())
-    labelled = [(part.labels >= 0) & (part.labels < classes) for part in (train, val)]
-    captioned = [_captioned(part) for part in (train, val)]
-    left_out = {
-        f"{count} images of {split}": "they cannot be decoded"
-        for split, count in meta["unreadable"].items()
-        if count
-    }
-    if probes and min(rows.sum() for rows in labelled) < 2:
-        left_out["probes"] = "fewer than 2 labelled images in a split"
-        probes = ()
-    if min(rows.sum() for rows in captioned) < 2:
-        left_out["measures of captions"] = "fewer than 2 images with a caption vector in a split"
-    meta |= {
-        "classes": classes,
-        "labelled": {split: int(rows.sum()) for split, rows in zip(SPLITS, labelled, strict=True)},
-        "captioned": {
-            split: int(rows.sum()) for split, rows in zip(SPLITS, captioned, strict=True)
-        },
-        "left_out": left_out,
-    }
-    results: dict[str, Any] = {}
-    chance: dict[str, float | None] = {}
-    for name in compared:
-        search = _Search(train.embeddings[name], val.embeddings[name])
-        scores: dict[str, float | None] = {}
-        if probes:
-            labels = train.labels[labelled[0]], val.labels[labelled[1]]
-            scores |= _label_scores(search, labelled, labels, classes, probes, meta)
-            chance |= _label_chance(labels, classes, list(scores))
-        if "measures of captions" not in left_out:
-            captions = train.captions[captioned[0]], val.captions[captioned[1]]
-            found, chance_of_captions = _caption_scores(search, captioned, captions, meta)
-            kl, uniform = graph_kl.graph_divergence(
-                compared[name][captioned[1]],
-                captions[1],
-                meta["temperature"],
-                meta["target_temperature"],
-            )
-            scores |= {"kl": kl, **found}
-            chance |= {"kl": uniform, **chance_of_captions}
-        results[name] = scores | {"rankme": effective_rank.rankme(val.embeddings[name])}
-    chance["rankme"] = None
-    return results | {"chance": chance, "meta": meta}
+def _enter(meta: dict[str, Any], task: str, outcome: Outcome) -> None:
+    """Adds what a task's scores were computed from to that of the evaluation."""
+    if task == DATA_DIRECTORY:
+        meta |= outcome.meta
+        meta["left_out"] |= outcome.left_out
+    else:
+        meta.setdefault("tasks", {})[task] = outcome.meta
+        meta["left_out"] |= {f"{task}: {what}": why for what, why in outcome.left_out.items()}
 
 
-class _Search:
-    """Nearest training images of the evaluated ones, searched once where rows are the same."""
+def _projections(
+    projector: keras.Model | None, settings: Settings
+) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """The projector of each encoder as a function of its embeddings `[N, D]`; none without one."""
+    if projector is None:
+        return {}
 
-    def __init__(self, train: np.ndarray, val: np.ndarray):
-        self._features = train, val
-        self._rows: list[np.ndarray] | None = None
-        self._found: tuple[np.ndarray, np.ndarray] | None = None
+    def applied(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+        def project(features: np.ndarray) -> np.ndarray:
+            # The projector's `predict` would share the work with the workers of a run.
+            size = settings.batch_size
+            batches = np.split(features, range(size, len(features), size))
+            return np.concatenate([np.asarray(model(batch, training=False)) for batch in batches])
 
-    def features(self, rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Training and evaluated features of bool `rows` of each; no copy where all are wanted."""
-        return tuple(
-            part if keep.all() else part[keep]
-            for part, keep in zip(self._features, rows, strict=True)
-        )
+        return project
 
-    def nearest(self, rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Cosines and training rows `[Q, k]`, both within `rows`."""
-        if self._rows is None or not all(map(np.array_equal, rows, self._rows)):
-            train, val = self.features(rows)
-            k = min(neighbours.NEIGHBOURS, len(train))
-            self._rows, self._found = rows, neighbours.nearest(train, val, k)
-        return self._found
-
-
-def _label_scores(
-    search: _Search,
-    rows: list[np.ndarray],
-    labels: tuple[np.ndarray, np.ndarray],
-    classes: int,
-    probes: tuple[str, ...],
-    meta: dict[str, Any],
-) -> dict[str, float]:
-    scores = {}
-    for probe in probes:
-        if probe == "knn":
-            cosines, found = search.nearest(rows)
-            logits = knn.knn_scores(cosines, labels[0][found], classes)
-        else:
-            train, val = search.features(rows)
-            logits = fit_linear_probe(train, labels[0], classes, seed=meta["seed"]).scores(val)
-        for top in _tops(classes):
-            scores[f"{probe}_top{top}"] = ranking.accuracy(logits, labels[1], top)
-    return scores
-
-
-def _label_chance(
-    labels: tuple[np.ndarray, np.ndarray], classes: int, measures: list[str]
-) -> dict[str, float]:
-    """Accuracy of naming the most frequent training classes, whatever the image."""
-    frequent = np.argsort(-np.bincount(labels[0], minlength=classes), kind="stable")
-    share = {top: float(np.isin(labels[1], frequent[:top]).mean()) for top in _tops(classes)}
-    return {measure: share[int(measure.rpartition("top")[2])] for measure in measures}
-
-
-def _caption_scores(
-    search: _Search,
-    rows: list[np.ndarray],
-    captions: tuple[np.ndarray, np.ndarray],
-    meta: dict[str, Any],
-) -> tuple[dict[str, float | None], dict[str, float | None]]:
-    """Figures of the embedding that need caption vectors, and their chance."""
-    train, val = search.features(rows)
-    _, found = search.nearest(rows)
-    cosine, random_cosine = caption_neighbours.caption_cosine(found, *captions)
-    recall, distinct = caption_retrieval.caption_recall(
-        train, captions[0], val, captions[1], seed=meta["seed"]
-    )
-    # A ratio to nearly nothing says nothing; centred vectors have such a mean.
-    ratio = cosine / random_cosine if random_cosine > 0.01 else None
-    scores = {"caption_cosine": cosine, "caption_cosine_ratio": ratio}
-    chance = {"caption_cosine": random_cosine}
-    chance["caption_cosine_ratio"] = None if ratio is None else 1.0
-    for k, value in recall.items():
-        scores[f"recall_at_{k}"] = value
-        chance[f"recall_at_{k}"] = min(1.0, k / distinct)
-    return scores, chance
-
-
-def _captioned(part: Features) -> np.ndarray:
-    if part.captions is None:
-        return np.zeros(len(part.labels), bool)
-    return part.captions.any(axis=1)
-
-
-def _tops(classes: int) -> tuple[int, ...]:
-    return (1, 5) if classes > 5 else (1,)
-
-
-def _probes(probes: Sequence[str] | None, dataset: Dataset) -> tuple[str, ...]:
-    """The probes to run; checked before anything is computed."""
-    for probe in probes or ():
-        if probe not in PROBES:
-            raise InputError(f"probes: unknown probe {probe!r}; {suggest(probe, PROBES)}")
-    if probes and not dataset.class_names:
-        available = "RankMe"
-        if dataset.encoders:
-            available = f"KL, caption cosine of neighbours, caption recall and {available}"
-        raise InputError(
-            f"probes: {' and '.join(probes)} need labels, and {dataset.directory} has none; "
-            f"without probes it is measured by {available}"
-        )
-    if probes is None:
-        return PROBES if dataset.class_names else ()
-    return tuple(dict.fromkeys(probes))
+    fresh = untrained(projector, settings.seed)
+    return {"trained": applied(projector), "untrained": applied(fresh)}
 
 
 def _image_size(encoder: keras.Model | Embed, image_size: int | None) -> int:

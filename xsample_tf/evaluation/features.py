@@ -1,7 +1,7 @@
-"""Frozen features of a data directory, of one encoder or several in a single pass."""
+"""Frozen features of images, of one encoder or several in a single pass."""
 
 import dataclasses
-import time
+import functools
 from collections.abc import Callable, Mapping
 
 import keras
@@ -9,16 +9,18 @@ import numpy as np
 import tensorflow as tf
 
 from xsample_tf import data
+from xsample_tf.data.manifest import Dataset, read_dataset
 from xsample_tf.data.text_encoder import TextEncoder
 from xsample_tf.errors import InputError
+from xsample_tf.evaluation.settings import Settings
+from xsample_tf.progress import Progress
 
 Embed = Callable[[np.ndarray], np.ndarray]
-_LOG_SECONDS = 30
 
 
 @dataclasses.dataclass(frozen=True)
 class Features:
-    """What a split looks like to the encoders.
+    """What a set of images looks like to the encoders.
 
     Attributes:
         embeddings: Float32 `[N, D]` by encoder.
@@ -28,7 +30,7 @@ class Features:
 
     embeddings: dict[str, np.ndarray]
     labels: np.ndarray
-    captions: np.ndarray | None
+    captions: np.ndarray | None = None
 
 
 def embedder(encoder: keras.Model | Embed) -> Embed:
@@ -64,61 +66,150 @@ def extract(
     limit: int | None = None,
     log: Callable[[str], None] = print,
 ) -> Features:
-    """Runs encoders over one split, in order, in the evaluation view.
+    """Runs encoders over one split of a data directory, in order, in the evaluation view.
 
     Args:
         embedders: By name, images float32 `[B, S, S, 3]` in [0, 1] to embeddings `[B, D]`.
         directory: A data directory.
         split: "train" or "val".
         image_size: S.
-        batch_size: Images at a time; the last batch is filled up, so each encoder compiles once.
+        batch_size: Images at a time.
         embedding: Name of the text encoder whose caption vectors are read, or a text encoder; None
             for none.
         limit: At most so many images.
-        log: Receives a line every half minute.
+        log: Receives lines on how far it is, where there is no terminal for a bar.
 
     Raises:
         InputError: An empty split, or embeddings of the wrong shape or not finite.
     """
     batches = data.load_images(directory, split, batch_size, image_size, embedding, limit)
+    records = data.read_dataset(directory).records(split)
+    total = min(records, limit or records)
+    return embed_batches(embedders, batches, split, batch_size, total, log)
+
+
+def embed_batches(
+    embedders: Mapping[str, Embed],
+    batches: tf.data.Dataset,
+    name: str,
+    batch_size: int,
+    total: int | None = None,
+    log: Callable[[str], None] = print,
+) -> Features:
+    """Runs encoders over batches of images.
+
+    Args:
+        embedders: As for `extract`.
+        batches: Dicts of "image" float32 `[b, S, S, 3]`, and perhaps "label" int `[b]` and
+            "embedding" float `[b, T]`, the images' caption vectors.
+        name: What the images are called in messages.
+        batch_size: A smaller batch is filled up, so that each encoder compiles once.
+        total: How many images there are, where that is known.
+        log: As for `extract`.
+
+    Raises:
+        InputError: No image, or embeddings of the wrong shape or not finite.
+    """
     parts: dict[str, list[np.ndarray]] = {name: [] for name in embedders}
     labels, captions = [], []
-    done, start = 0, time.monotonic()
-    said = start
-    for batch in batches.as_numpy_iterator():
-        count = len(batch["image"])
-        images = batch["image"]
-        if count < batch_size:
-            images = np.resize(images, (batch_size, *images.shape[1:]))
-        for name, embed in embedders.items():
-            embeddings = np.asarray(embed(tf.constant(images)))[:count].astype(np.float32)
-            parts[name].append(_checked(embeddings, count, name, split))
-        labels.append(batch["label"])
-        if embedding is not None:
-            captions.append(batch["embedding"])
-        done += count
-        if time.monotonic() - said > _LOG_SECONDS:
-            said = time.monotonic()
-            log(f"features of {split}: {done:,} images, {done / (said - start):,.0f}/s")
-    if not done:
-        raise InputError(f"split: expected images, received none in {split} of {directory}")
+    with Progress(f"features of {name}", total, "images", log) as progress:
+        for batch in batches.as_numpy_iterator():
+            count = len(batch["image"])
+            images = batch["image"]
+            if count < batch_size:
+                images = np.resize(images, (batch_size, *images.shape[1:]))
+            for encoder, embed in embedders.items():
+                embeddings = np.asarray(embed(tf.constant(images)))[:count].astype(np.float32)
+                parts[encoder].append(_checked(embeddings, count, encoder, name))
+            labels.append(batch.get("label", np.full(count, -1)))
+            if "embedding" in batch:
+                captions.append(batch["embedding"])
+            progress.advance(count)
+    if not labels:
+        raise InputError(f"features of {name}: expected images, received none that can be decoded")
     return Features(
-        {name: np.concatenate(arrays) for name, arrays in parts.items()},
+        {encoder: np.concatenate(arrays) for encoder, arrays in parts.items()},
         np.concatenate(labels).astype(np.int64),
         np.concatenate(captions).astype(np.float32) if captions else None,
     )
 
 
-def _checked(embeddings: np.ndarray, count: int, name: str, split: str) -> np.ndarray:
+class Extractor:
+    """Features of all encoders at a time, so that images are decoded once.
+
+    Args:
+        embedders: By encoder, as `embedder` gives them.
+        settings: Of the evaluation.
+        image_size: Side of the images in pixels.
+    """
+
+    def __init__(self, embedders: Mapping[str, Embed], settings: Settings, image_size: int):
+        self.settings, self.image_size = settings, image_size
+        self._embedders = embedders
+        self._images: dict[str, Features] = {}
+
+    @functools.cached_property
+    def dataset(self) -> Dataset:
+        """The data directory; without one, `InputError`."""
+        if self.settings.data_dir is None:
+            raise InputError(
+                "data_dir: expected a directory that tools/prepare_data.py wrote, received none"
+            )
+        return read_dataset(self.settings.data_dir)
+
+    @functools.cached_property
+    def captions(self) -> str | TextEncoder | None:
+        """The text encoder, or the name of the one whose vectors are stored; None without."""
+        asked = self.settings.embedding
+        if asked is not None and not isinstance(asked, str):
+            return asked
+        return self.dataset.encoder(asked).name if asked or self.dataset.encoders else None
+
+    @functools.cached_property
+    def directory(self) -> dict[str, Features]:
+        """The features of both splits of the data directory."""
+        settings = self.settings
+        return {
+            split: extract(
+                self._embedders,
+                self.dataset.directory,
+                split,
+                self.image_size,
+                settings.batch_size,
+                self.captions,
+                settings.limit,
+                settings.log,
+            )
+            for split in ("train", "val")
+        }
+
+    def images(self, name: str, images: tf.data.Dataset) -> Features:
+        """Returns the features of a task's images, which are kept until `release`."""
+        if name not in self._images:
+            size = self.settings.batch_size
+            batches = images.batch(size).prefetch(tf.data.AUTOTUNE)
+            count = int(images.cardinality())
+            total = count if count >= 0 else None
+            self._images[name] = embed_batches(
+                self._embedders, batches, name, size, total, self.settings.log
+            )
+        return self._images[name]
+
+    def release(self) -> None:
+        """Forgets the features of a task's images."""
+        self._images.clear()
+
+
+def _checked(embeddings: np.ndarray, count: int, encoder: str, name: str) -> np.ndarray:
     if embeddings.ndim != 2 or len(embeddings) != count:
         raise InputError(
-            f"encoder ({name}): expected embeddings [{count}, D] of {count} images, received shape "
-            f"{embeddings.shape}"
+            f"encoder ({encoder}): expected embeddings [{count}, D] of {count} images, received "
+            f"shape {embeddings.shape}"
         )
     bad = np.sum(~np.isfinite(embeddings).all(axis=1))
     if bad:
         raise InputError(
-            f"encoder ({name}): expected finite embeddings, received NaN or infinity for {bad} of "
-            f"{count} images of {split}; its weights have diverged"
+            f"encoder ({encoder}): expected finite embeddings, received NaN or infinity for {bad} "
+            f"of {count} images of {name}; its weights have diverged"
         )
     return embeddings

@@ -1,9 +1,9 @@
-"""Nearest neighbours by cosine, and the weighted k-nearest-neighbour classifier on them."""
+"""Nearest neighbours by cosine."""
 
 import numpy as np
 import tensorflow as tf
 
-from xsample_tf.evaluation.ranking import unit_rows
+from xsample_tf.arrays import unit_rows
 
 NEIGHBOURS = 20
 _QUERY_TILE = 4096
@@ -36,16 +36,16 @@ def nearest(
     count = len(queries)
     cosines = np.full((count, k), -np.inf, np.float32)
     rows = np.full((count, k), -1, np.int32)
-    queries = unit_rows(queries)
+    queries = unit_rows(np.asarray(queries, np.float32))
     for first in range(0, len(gallery), tile):
-        columns = tf.constant(unit_rows(gallery[first : first + tile]))
+        columns = unit_rows(np.asarray(gallery[first : first + tile], np.float32))
         for start in range(0, count, _QUERY_TILE):
             part = slice(start, start + _QUERY_TILE)
             cosines[part], rows[part] = _merge(
                 tf.constant(cosines[part]),
                 tf.constant(rows[part]),
                 tf.constant(queries[part]),
-                columns,
+                tf.constant(columns),
                 tf.constant(start if exclude_self else -count),
                 tf.constant(first),
             )

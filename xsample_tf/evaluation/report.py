@@ -1,29 +1,11 @@
 """Results of `evaluate` for the eye: a table on the terminal, in Markdown, or one line."""
 
+import dataclasses
 from typing import Any
 
-# Measure to its name, and how a figure is written.
-_MEASURES = {
-    "knn_top1": ("kNN top-1 accuracy", "{:.1%}"),
-    "knn_top5": ("kNN top-5 accuracy", "{:.1%}"),
-    "linear_top1": ("linear probe top-1 accuracy", "{:.1%}"),
-    "linear_top5": ("linear probe top-5 accuracy", "{:.1%}"),
-    "kl": ("KL of the {kl_of} to the caption graph, nats (lower is better)", "{:.3f}"),
-    "caption_cosine": ("caption cosine of nearest images", "{:.3f}"),
-    "caption_cosine_ratio": ("  over that of random pairs", "{:.2f}"),
-    "recall_at_1": ("image to caption recall@1", "{:.1%}"),
-    "recall_at_5": ("image to caption recall@5", "{:.1%}"),
-    "recall_at_10": ("image to caption recall@10", "{:.1%}"),
-    "rankme": ("effective rank (RankMe)", "{:.1f}"),
-}
-_BRIEF = {
-    "knn_top1": "kNN",
-    "linear_top1": "linear",
-    "kl": "KL",
-    "caption_cosine_ratio": "caption cosine ratio",
-    "recall_at_10": "caption recall@10",
-    "rankme": "rank",
-}
+from xsample_tf.evaluation.measures.base import figures as figures_of_measures
+from xsample_tf.evaluation.results import Figure
+from xsample_tf.evaluation.tasks.base import TASKS
 
 
 def table(results: dict[str, Any]) -> str:
@@ -37,8 +19,8 @@ def table(results: dict[str, Any]) -> str:
     head, *rows = _cells(results)
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     lines = []
-    for name, *figures in (head, *rows):
-        padded = [figure.rjust(width) for figure, width in zip(figures, widths[1:], strict=True)]
+    for name, *values in (head, *rows):
+        padded = [value.rjust(width) for value, width in zip(values, widths[1:], strict=True)]
         lines.append("  ".join([name.ljust(widths[0]), *padded]))
     lines += [f"left out: {what}: {why}" for what, why in results["meta"]["left_out"].items()]
     return "\n".join(lines)
@@ -47,21 +29,18 @@ def table(results: dict[str, Any]) -> str:
 def markdown(results: dict[str, Any]) -> str:
     """Returns the figures of `evaluate`, and what they were computed from, in Markdown."""
     head, *rows = _cells(results)
-    meta = results["meta"]
     lines = [
         "# Evaluation",
         "",
-        f"Data: `{meta['data_dir']}`, {meta['images']['train']:,} training and "
-        f"{meta['images']['val']:,} evaluated images at {meta['image_size']} pixels; caption "
-        f"vectors: {meta['text_encoder'] or 'none'}; temperatures of the KL: "
-        f"{meta['temperature']:g} and {meta['target_temperature']:g}; seed {meta['seed']}.",
+        _described(results["meta"]),
         "",
         "| " + " | ".join(head) + " |",
         "|---|" + "---:|" * (len(head) - 1),
         *("| " + " | ".join(cell.strip() for cell in row) + " |" for row in rows),
     ]
-    if meta["left_out"]:
-        lines += ["", *(f"- left out: {what}: {why}" for what, why in meta["left_out"].items())]
+    left_out = results["meta"]["left_out"]
+    if left_out:
+        lines += ["", *(f"- left out: {what}: {why}" for what, why in left_out.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -72,24 +51,54 @@ def summary(results: dict[str, Any], step: int) -> str:
         >>> summary(evaluate(encoder, "data/own"), step=1200)
         'evaluation at step 1,200: kNN 41.0%, linear 52.3%, KL 0.812, rank 38.1'
     """
-    scores = results["trained"]
-    figures = [
-        f"{name} {_figure(measure, scores[measure])}"
-        for measure, name in _BRIEF.items()
-        if scores.get(measure) is not None
+    parts = [
+        f"{figure.brief} {_written(figure, value)}"
+        for figure, value in _figures(results)
+        if figure.brief is not None
     ]
-    return f"evaluation at step {step:,}: {', '.join(figures)}"
+    return f"evaluation at step {step:,}: {', '.join(parts)}"
+
+
+def _described(meta: dict[str, Any]) -> str:
+    """What the figures were computed from and with."""
+    with_captions = (
+        f"{meta['image_size']} pixels; caption vectors: {meta.get('text_encoder') or 'none'}; "
+        f"temperatures of the KL: {meta['temperature']:g} and {meta['target_temperature']:g}; "
+        f"seed {meta['seed']}."
+    )
+    if "images" not in meta:
+        return f"Images at {with_captions}"
+    return (
+        f"Data: `{meta['data_dir']}`, {meta['images']['train']:,} training and "
+        f"{meta['images']['val']:,} evaluated images at {with_captions}"
+    )
 
 
 def _cells(results: dict[str, Any]) -> list[list[str]]:
     columns = [name for name in ("trained", "untrained", "chance") if name in results]
-    rows = [["measure", *columns]]
-    for measure, (name, _) in _MEASURES.items():
-        if results["trained"].get(measure) is not None:
-            figures = [_figure(measure, results[column].get(measure)) for column in columns]
-            rows.append([name.format_map(results["meta"]), *figures])
+    rows, kl_of = [["measure", *columns]], results["meta"].get("kl_of", "embedding")
+    for figure, _ in _figures(results):
+        values = [_written(figure, results[column].get(figure.name)) for column in columns]
+        rows.append([figure.title.replace("{kl_of}", kl_of), *values])
     return rows
 
 
-def _figure(measure: str, value: float | None) -> str:
-    return "-" if value is None else _MEASURES[measure][1].format(value)
+def _figures(results: dict[str, Any]) -> list[tuple[Figure, float]]:
+    """The figures that the encoder has a value of, named as in the results, with the value."""
+    of_measures, tasks = figures_of_measures(), TASKS.names()
+    found = []
+    for key, value in results["trained"].items():
+        task, _, name = key.rpartition("/")
+        of_task = TASKS[task].make.figures if task in tasks else ()
+        known = of_measures | {figure.name: figure for figure in of_task}
+        # Results may be older or younger than the measures at hand.
+        figure = known.get(name, Figure(name, name, "{:.4g}"))
+        if task:
+            figure = dataclasses.replace(figure, title=f"{task}: {figure.title.strip()}")
+        if value is not None:
+            found.append((dataclasses.replace(figure, name=key), value))
+    return found
+
+
+def _written(figure: Figure, value: float | None) -> str:
+    return "-" if value is None else figure.format.format(value)

@@ -4,16 +4,19 @@ The target of the loss is a softmax over the rows of such a graph (arXiv 2407.18
 graph decides the objective: captions give X-CLR, labels give SupCon, the image itself gives SimCLR.
 """
 
-from xsample_tf.graphs.base import SimilarityGraph
+from xsample_tf.graphs.base import GRAPHS, GraphData, SimilarityGraph, register
 from xsample_tf.graphs.caption import CosineGraph
 from xsample_tf.graphs.instance import InstanceGraph
 from xsample_tf.graphs.label import LABEL_LIMIT, ClassGraph, LabelGraph
 
 __all__ = [
+    "GRAPHS",
     "LABEL_LIMIT",
     "ClassGraph",
     "CosineGraph",
+    "GraphData",
     "InstanceGraph",
     "LabelGraph",
     "SimilarityGraph",
+    "register",
 ]

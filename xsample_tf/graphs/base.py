@@ -6,29 +6,72 @@ itself gives SimCLR.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import tensorflow as tf
+
+from xsample_tf.registry import Registry
+
+# The graphs that a run can choose by name.
+GRAPHS = Registry("graph", "xsample_tf.graphs")
+register = GRAPHS.register
+
+
+class GraphData(Protocol):
+    """What a graph may ask of the data that it is built for."""
+
+    def center(self) -> np.ndarray | None:
+        """Returns the mean caption vector `[T]` to subtract, or None to leave vectors alone."""
+
+    def class_vectors(self) -> np.ndarray:
+        """Returns the caption vector of each class, `[C, T]`.
+
+        Raises:
+            InputError: The data has no class names, or no caption vectors.
+        """
 
 
 class SimilarityGraph:
     """How samples relate: side information in, similarities in [-1, 1] out.
 
     A graph of one's own derives from this class, names the feature it needs and implements
-    `compare` (and `get_config`, where it has arguments).
+    `compare` (and `get_config`, where it has arguments). `register` makes it a choice of
+    `tools/train.py --graph`.
 
     Attributes:
-        features: Name of the side information: "embedding", "label", or "index", the image's
-            place in the global batch, which the loss supplies.
+        features: Name of the side information: "embedding", "label", another feature of the
+            dataset's dict, or "index", the image's place in the global batch, which the loss
+            supplies.
         target_temperature: The graph's own temperature of the target softmax; 0 is its limit,
             uniform over the most similar candidates.
         inner_product: Whether `compare` is the inner product of prepared vectors; the loss then
             uses products of full precision, which GPUs otherwise round.
+        of_captions: Whether the similarities are those of captions. A run's evaluation then
+            measures the KL divergence to its captions at the run's own target temperature.
+
+    Example:
+        >>> @graphs.register("age", options=[Option("age_scale", 10.0, "Years.", minimum=0.1)])
+        ... class AgeGraph(graphs.SimilarityGraph):
+        ...     features = "age"
     """
 
     features: str = "embedding"
     target_temperature: float = 0.1
     inner_product: bool = False
+    of_captions: bool = False
+
+    @classmethod
+    def from_data(cls, data: GraphData, **own: Any) -> "SimilarityGraph":
+        """Builds the graph for a run.
+
+        Args:
+            data: The run's data, for a graph that is computed from it. Whether the data has the
+                graph's `features` has been checked before.
+            **own: The options that the graph declares where it is registered.
+        """
+        del data
+        return cls(**own)
 
     def similarity(self, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
         """Returns similarities float32 `[R, C]` of side information `[R, ...]` and `[C, ...]`.

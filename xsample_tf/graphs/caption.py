@@ -7,9 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
-from xsample_tf.graphs.base import SimilarityGraph
+from xsample_tf.graphs.base import GraphData, SimilarityGraph, register
 
 
+@register("cosine")
 @keras.saving.register_keras_serializable("xsample_tf")
 class CosineGraph(SimilarityGraph):
     """Cosine of caption vectors (X-CLR, arXiv 2407.18134, equation for the soft graph).
@@ -26,6 +27,12 @@ class CosineGraph(SimilarityGraph):
     """
 
     inner_product = True
+    of_captions = True
+
+    @classmethod
+    def from_data(cls, data: GraphData) -> "CosineGraph":
+        """Builds the graph, centred where the run asks for it."""
+        return cls(data.center())
 
     def __init__(self, center: Any = None):
         self.center = None if center is None else np.asarray(center, np.float64)

@@ -18,6 +18,9 @@ from xsample_tf.graphs.base import TIE, SimilarityGraph
 # Anchors looked at: enough for two digits of the mean mass, few enough for a batch of 65,536.
 MAX_ANCHORS = 512
 LOWEST, HIGHEST = 1e-3, 1e2
+# Mean mass on an image's own other views. Above this range the objective hardly differs from
+# SimCLR's; below it the image's own views hardly rank first.
+OWN_MASS_RANGE = (0.2, 0.9)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,9 +3,10 @@
 import keras
 import tensorflow as tf
 
-from xsample_tf.graphs.base import SimilarityGraph
+from xsample_tf.graphs.base import SimilarityGraph, register
 
 
+@register("instance")
 @keras.saving.register_keras_serializable("xsample_tf")
 class InstanceGraph(SimilarityGraph):
     """1 for views of the same image, else 0 (SimCLR's NT-Xent, arXiv 2002.05709).

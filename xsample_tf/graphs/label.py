@@ -7,13 +7,14 @@ import numpy as np
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
-from xsample_tf.graphs.base import SimilarityGraph
+from xsample_tf.graphs.base import GraphData, SimilarityGraph, register
 from xsample_tf.graphs.caption import CosineGraph
 
 # Keras casts `y_true` to float32, which holds whole numbers exactly below this only.
 LABEL_LIMIT = 2**24
 
 
+@register("label")
 @keras.saving.register_keras_serializable("xsample_tf")
 class LabelGraph(SimilarityGraph):
     """1 for the same label, else 0 (SupCon, arXiv 2004.11362, L_out at target temperature 0).
@@ -64,6 +65,7 @@ class LabelGraph(SimilarityGraph):
             )
 
 
+@register("class")
 @keras.saving.register_keras_serializable("xsample_tf")
 class ClassGraph(LabelGraph):
     """Similarity of classes by a table, for instance of their names (X-CLR on ImageNet).
@@ -84,6 +86,7 @@ class ClassGraph(LabelGraph):
     """
 
     target_temperature = 0.1
+    of_captions = True
 
     def __init__(self, table: Any):
         table = np.asarray(table, np.float64)
@@ -99,6 +102,11 @@ class ClassGraph(LabelGraph):
             )
         self.table = table
         self._limit = len(table)
+
+    @classmethod
+    def from_data(cls, data: GraphData) -> "ClassGraph":
+        """Builds the table from the vectors of the classes' captions."""
+        return cls.from_embeddings(data.class_vectors(), data.center())
 
     @classmethod
     def from_embeddings(cls, embeddings: Any, center: Any = None) -> "ClassGraph":

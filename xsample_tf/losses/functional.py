@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from xsample_tf import tensors
 from xsample_tf.devices import accelerated
 from xsample_tf.errors import InputError, suggest
 from xsample_tf.graphs import SimilarityGraph
@@ -176,7 +177,7 @@ def _rows(
         if known
         else tf.cast(tf.convert_to_tensor(temperature), dtype)
     )
-    views, prepared = _unit(embeddings), graph.prepare(side)
+    views, prepared = tensors.unit_rows(embeddings), graph.prepare(side)
     form = tiled_rows if _tiles_wanted(implementation, embeddings) else _dense
     loss, statistics = form(problem, views, prepared, temperature)
     invalid = tf.where(graph.valid(prepared), tf.ones([], dtype), tf.constant(math.nan, dtype))
@@ -236,13 +237,6 @@ def _completed(
         pairs = problem.views * (problem.views - 1)
         result["alignment"] = 2 * (squares * (problem.views - 1) - (square - squares)) / pairs
     return result
-
-
-def _unit(embeddings: tf.Tensor) -> tf.Tensor:
-    # A zero embedding has no direction: it stays zero and its gradient stays finite.
-    tiny = tf.cast(1e-24, embeddings.dtype)
-    square = tf.reduce_sum(tf.square(embeddings), axis=-1, keepdims=True)
-    return embeddings * tf.math.rsqrt(tf.maximum(square, tiny))
 
 
 def _tiles_wanted(implementation: str, embeddings: tf.Tensor) -> bool:

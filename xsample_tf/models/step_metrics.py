@@ -5,6 +5,7 @@ import math
 import keras
 import tensorflow as tf
 
+from xsample_tf import tensors
 from xsample_tf.models.gradient_step import over_replicas
 
 # What is shown of a step; means over images, and over replicas; the number of steps skipped.
@@ -51,7 +52,7 @@ def projection_deviation(embeddings: tf.Tensor) -> tf.Tensor:
 
     Its mean is 1 / sqrt(P) where they fill their P dimensions; a collapse shows as a drop.
     """
-    unit = tf.math.l2_normalize(embeddings, axis=-1)
+    unit = tensors.unit_rows(embeddings)
     moments = [tf.reduce_mean(part, axis=[0, 1]) for part in (unit, tf.square(unit))]
     moments = over_replicas("MEAN", moments)
     return tf.sqrt(tf.maximum(moments[1] - tf.square(moments[0]), 0))

@@ -1,12 +1,13 @@
 """What every text encoder is: a callable from captions to unit vectors."""
 
 import abc
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
+from xsample_tf.arrays import unit_rows
 from xsample_tf.errors import InputError
+from xsample_tf.text.naming import handle_name
 
 
 class TextEncoder(abc.ABC):
@@ -23,8 +24,8 @@ class TextEncoder(abc.ABC):
         (2, 384)
     """
 
-    def __init__(self, handle: str, size: int) -> None:
-        self.name = _file_name(handle)
+    def __init__(self, handle: str, size: int, name: str | None = None) -> None:
+        self.name = name or handle_name(handle)
         self.handle = handle
         self.size = size
 
@@ -53,7 +54,7 @@ class TextEncoder(abc.ABC):
         distinct = list(dict.fromkeys(caption for caption in captions if caption.strip()))
         vectors = np.zeros([len(distinct) + 1, self.size], np.float32)  # The last is for blanks.
         if distinct:
-            vectors[:-1] = _unit_rows(self._encode(distinct))
+            vectors[:-1] = _unit_or_nan(self._encode(distinct))
         rows = {caption: row for row, caption in enumerate(distinct)}
         return vectors[[rows.get(caption, -1) for caption in captions]]
 
@@ -62,17 +63,8 @@ class TextEncoder(abc.ABC):
         """Returns float `[K, T]` of any length for K ≥ 1 distinct captions, none blank."""
 
 
-def _unit_rows(vectors: np.ndarray) -> np.ndarray:
+def _unit_or_nan(vectors: np.ndarray) -> np.ndarray:
     """Returns rows of unit length; a row of zeros stays so, one that is not finite becomes NaN."""
     vectors = np.asarray(vectors, np.float64)  # The square of a large float32 overflows.
     finite = np.isfinite(vectors).all(axis=1, keepdims=True)
-    lengths = np.linalg.norm(np.where(finite, vectors, 0), axis=1, keepdims=True)
-    units = np.where(finite, vectors, np.nan) / np.where(lengths > 0, lengths, 1)
-    return units.astype(np.float32)
-
-
-def _file_name(handle: str) -> str:
-    """Returns the last part of a path, id or address; a version number keeps what it numbers."""
-    parts = [part for part in re.split(r"[/\\]+", handle) if part not in ("", ".", "..")]
-    name = "-".join(parts[-2:] if parts and parts[-1].isdecimal() else parts[-1:])
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "encoder"
+    return unit_rows(np.where(finite, vectors, np.nan)).astype(np.float32)

@@ -22,6 +22,10 @@ class SavedModelEncoder(TextEncoder):
     its signature `serving_default`, or `default` as in TF1 Hub modules. Of several outputs, the
     only matrix is taken, or the one with a usual name (`embedding`, `default`, `output_0`, ...).
 
+    Args:
+        handle: Directory or address of the model.
+        name: Names the encoder; None takes the handle's last part.
+
     Raises:
         InputError: It cannot be loaded, or does not map strings to vectors.
 
@@ -31,7 +35,7 @@ class SavedModelEncoder(TextEncoder):
         (1, 512)
     """
 
-    def __init__(self, handle: str) -> None:
+    def __init__(self, handle: str, name: str | None = None) -> None:
         import tensorflow_hub
 
         with contextlib.suppress(ImportError):
@@ -44,7 +48,7 @@ class SavedModelEncoder(TextEncoder):
                 "check the address and the connection, or pass a local copy's directory"
             ) from error
         self._embed, size = _choose(self._model, handle)
-        super().__init__(handle, size)
+        super().__init__(handle, size, name)
 
     def _encode(self, captions: list[str]) -> np.ndarray:
         order = sorted(range(len(captions)), key=lambda row: len(captions[row]))

@@ -1,4 +1,4 @@
-"""Sentence-transformers directories of the BERT and MPNet families, run in TensorFlow."""
+"""Sentence-transformers directories run in TensorFlow."""
 
 import os
 
@@ -6,10 +6,11 @@ import numpy as np
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
+from xsample_tf.text.dense import Dense
 from xsample_tf.text.encoder import TextEncoder
-from xsample_tf.text.sentence_transformer_files import read_layout, read_vocabulary, read_weights
+from xsample_tf.text.model_files import read_weights, weight_files
+from xsample_tf.text.sentence_transformer_files import read_layout
 from xsample_tf.text.transformer import Transformer
-from xsample_tf.text.wordpiece import WordPieceTokenizer
 
 _BATCH_TOKENS = 1024  # Of one forward pass, padding included: its activations fit the cache.
 _BLANK = r"[\s\x{0B}\x{1C}-\x{1F}\x{85}\p{Z}]*"  # What `str.strip` takes away.
@@ -32,15 +33,19 @@ _POOLINGS = {"mean": _mean, "cls": _first, "max": _max}
 
 
 class SentenceTransformerEncoder(TextEncoder):
-    """A sentence-transformers directory: BERT or MPNet, pooling, unit length.
+    """A sentence-transformers directory: transformer, pooling, dense layers, unit length.
 
     Pooling, casing, maximum length and default prompt are the directory's own. Rows have unit
     length whether or not it has a Normalize module: vectors of this package always do.
 
     Args:
-        handle: Names the encoder.
-        directory: `config.json`, `model.safetensors`, `vocab.txt` or `tokenizer.json`, and mostly
-            `modules.json`; without that the tokens' mean is taken, as in sentence-transformers.
+        handle: What `load_encoder` was given.
+        directory: `config.json`, `model.safetensors` (or an index of several), `tokenizer.json` or
+            the vocabulary's own file, and mostly `modules.json`; without that the tokens' mean is
+            taken, as in sentence-transformers.
+        name: Names the encoder; None takes the handle's last part.
+        option: What is put before every caption: `prefix=TEXT`, `prompt=NAME` of the directory's
+            prompts, or "" for its default prompt.
 
     Attributes:
         graph: The same as a function of TensorFlow, for a SavedModel.
@@ -54,9 +59,11 @@ class SentenceTransformerEncoder(TextEncoder):
         (1, 384)
     """
 
-    def __init__(self, handle: str, directory: str) -> None:
-        self.graph = SentenceGraph(directory)
-        super().__init__(handle, self.graph.size)
+    def __init__(
+        self, handle: str, directory: str, name: str | None = None, option: str = ""
+    ) -> None:
+        self.graph = SentenceGraph(directory, option)
+        super().__init__(handle, self.graph.size, name)
 
     def _encode(self, captions: list[str]) -> np.ndarray:
         tokens = self.graph.tokenize([caption.encode("utf-8", "ignore") for caption in captions])
@@ -76,6 +83,7 @@ class SentenceGraph(tf.Module):
 
     Args:
         directory: As for `SentenceTransformerEncoder`.
+        option: As for `SentenceTransformerEncoder`.
 
     Attributes:
         size: T, the length of a vector.
@@ -85,28 +93,30 @@ class SentenceGraph(tf.Module):
         TensorShape([1, 384])
     """
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, option: str = "") -> None:
         super().__init__()
-        layout = read_layout(directory)
+        layout = read_layout(directory, option)
         where = os.path.join(directory, layout.transformer)
-        vocabulary = read_vocabulary(where)
-        if len(vocabulary) > layout.config["vocab_size"]:
+        self._tokenizer = layout.make_tokenizer(layout.max_length)
+        if self._tokenizer.size > layout.config["vocab_size"]:
             raise InputError(
                 f"text encoder {where}: expected at most {layout.config['vocab_size']} tokens "
-                f"(vocab_size in config.json), received {len(vocabulary)}"
+                f"(vocab_size in config.json), received {self._tokenizer.size}"
             )
+        for part in (where, *(dense.directory for dense in layout.dense)):
+            weight_files(part)  # Missing ones are told before any is read.
         self._transformer = Transformer(layout.config, read_weights(where), where)
+        self._dense = [Dense(config) for config in layout.dense]
         self.size = self._transformer.size
+        for config in layout.dense:
+            if config.inputs != self.size:
+                raise InputError(
+                    f"text encoder {config.directory}: expected in_features {self.size}, the size "
+                    f"of the vectors before, in config.json, received {config.inputs}"
+                )
+            self.size = config.outputs
         self._pool = _POOLINGS[layout.pooling]
         self._prompt = layout.prompt
-        self._tokenizer = WordPieceTokenizer(
-            vocabulary,
-            layout.max_length,
-            layout.lowercase,
-            layout.strip_accents,
-            layout.split_cjk,
-            layout.special,
-        )
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def __call__(self, captions: tf.Tensor) -> tf.Tensor:
@@ -127,7 +137,10 @@ class SentenceGraph(tf.Module):
 
     @tf.function(input_signature=[tf.RaggedTensorSpec([None, None], tf.int32)])
     def embed(self, tokens: tf.RaggedTensor) -> tf.Tensor:
-        """Returns the pooled hidden states, float32 `[B, T]`, of any length."""
+        """Returns the vectors, float32 `[B, T]`, of any length."""
         ids, lengths = tokens.to_tensor(), tf.cast(tokens.row_lengths(), tf.int32)
         present = tf.sequence_mask(lengths, tf.shape(ids)[1], tf.float32)[..., None]
-        return self._pool(self._transformer(ids, lengths), present)
+        vectors = self._pool(self._transformer(ids, lengths), present)
+        for dense in self._dense:
+            vectors = dense(vectors)
+        return vectors

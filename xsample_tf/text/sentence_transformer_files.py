@@ -1,19 +1,20 @@
 """What the files of a sentence-transformers directory say."""
 
 import dataclasses
-import json
 import math
 import os
+import re
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from xsample_tf.errors import InputError, suggest
-from xsample_tf.text.transformer import FAMILIES, check_config, longest
+from xsample_tf.text.dense import DenseConfig, read_config
+from xsample_tf.text.families import FAMILIES
+from xsample_tf.text.model_files import read_json
+from xsample_tf.text.tokenizers import Tokenizer, read_tokenizer
+from xsample_tf.text.transformer import check_config, longest
 
 POOLINGS = ("mean", "cls", "max")
-_GENERIC = ("PreTrainedTokenizerFast", "TokenizersBackend")  # Classes that tokenizer.json makes.
-_SPECIAL = ("cls_token", "sep_token", "unk_token")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,25 +25,27 @@ class Layout:
         transformer: Directory of the weights, relative to the model's.
         config: The transformer's `config.json`.
         pooling: "mean", "cls" or "max".
+        dense: The dense layers after the pooling.
+        make_tokenizer: Makes the tokenizer for most tokens of a caption.
         max_length: Most tokens of a caption.
-        lowercase, strip_accents, split_cjk: The tokenizer's settings.
-        special: The tokens before and after a caption, and the one of unknown words.
         prompt: Put before every caption; mostly empty.
     """
 
     transformer: str
     config: dict[str, Any]
     pooling: str
+    dense: tuple[DenseConfig, ...]
+    make_tokenizer: Callable[[int], Tokenizer]
     max_length: int
-    lowercase: bool
-    strip_accents: bool
-    split_cjk: bool
-    special: tuple[str, str, str]
     prompt: str
 
 
-def read_layout(directory: str) -> Layout:
+def read_layout(directory: str, option: str = "") -> Layout:
     """Reads the configuration files, in the layouts of sentence-transformers 2 to 6.
+
+    Args:
+        directory: As for `SentenceTransformerEncoder`.
+        option: As for `SentenceTransformerEncoder`.
 
     Raises:
         InputError: As `SentenceTransformerEncoder`.
@@ -51,67 +54,56 @@ def read_layout(directory: str) -> Layout:
         >>> read_layout("models/all-MiniLM-L6-v2").pooling
         'mean'
     """
-    transformer, pooling = _modules(directory)
+    transformer, pooling, dense = _modules(directory)
     where = os.path.join(directory, transformer)
-    config = _read_json(where, "config.json", required=True)
+    config = read_json(where, "config.json", required=True)
     check_config(config, where)
-    sentence = _read_json(where, "sentence_bert_config.json")
-    tokenizer = _read_json(where, "tokenizer_config.json")
+    sentence = read_json(where, "sentence_bert_config.json")
     # In sentence-transformers the first wins over the second, and the positions bound both.
-    most = sentence.get("max_seq_length") or tokenizer.get("model_max_length") or math.inf
-    lowercase, accents, split_cjk = _normalizer(where, tokenizer)
-    prompts = _read_json(directory, "config_sentence_transformers.json")
+    usual = read_json(where, "tokenizer_config.json").get("model_max_length")
+    most = sentence.get("max_seq_length") or usual or math.inf
+    prompt = _prompt(directory, option)
+    if prompt and not pooling.get("include_prompt", True):
+        raise InputError(
+            f"text encoder {directory}: expected a pooling with the prompt's tokens, received "
+            f"include_prompt false and the prompt {prompt!r}; choose another encoder"
+        )
     return Layout(
         transformer=transformer,
         config=config,
-        pooling=pooling,
+        pooling=_pooling(pooling, directory),
+        dense=dense,
+        make_tokenizer=read_tokenizer(
+            where,
+            config,
+            FAMILIES[config["model_type"]].tokenizer,
+            lowercase=bool(sentence.get("do_lower_case")),
+        ),
         max_length=int(min(most, longest(config))),
-        lowercase=lowercase or bool(sentence.get("do_lower_case")),
-        strip_accents=lowercase if accents is None else bool(accents),
-        split_cjk=split_cjk,
-        special=_special(tokenizer, FAMILIES[config["model_type"]].special),
-        prompt=(prompts.get("prompts") or {}).get(prompts.get("default_prompt_name")) or "",
+        prompt=prompt,
     )
 
 
-def _normalizer(directory: str, tokenizer: dict[str, Any]) -> tuple[bool, bool | None, bool]:
-    """Returns whether letters are lower-cased, accents dropped and ideographs split."""
-    if tokenizer.get("tokenizer_class") in _GENERIC:
-        settings = _read_json(directory, "tokenizer.json").get("normalizer") or {}
-        keys, default = ("lowercase", "strip_accents", "handle_chinese_chars"), False
-    else:  # BERT's and MPNet's own classes let these win over tokenizer.json.
-        settings = tokenizer
-        keys, default = ("do_lower_case", "strip_accents", "tokenize_chinese_chars"), True
-    lowercase, accents, split_cjk = keys
-    return (
-        bool(settings.get(lowercase, default)),
-        settings.get(accents),
-        bool(settings.get(split_cjk, default)),
-    )
-
-
-def _special(tokenizer: dict[str, Any], usual: tuple[str, str, str]) -> tuple[str, str, str]:
-    """Returns the special tokens that the tokenizer's configuration names, or else the usual."""
-    named = [tokenizer.get(key) or token for key, token in zip(_SPECIAL, usual, strict=True)]
-    first, last, unknown = (t["content"] if isinstance(t, dict) else t for t in named)
-    return first, last, unknown
-
-
-def _modules(directory: str) -> tuple[str, str]:
-    """Returns the transformer's directory, relative, and the pooling's name."""
-    modules = _read_json(directory, "modules.json", kind=list)
+def _modules(directory: str) -> tuple[str, dict[str, Any], tuple[DenseConfig, ...]]:
+    """Returns the transformer's directory, relative, the pooling's settings, the dense layers."""
+    modules = read_json(directory, "modules.json", kind=list)
     if not modules:
-        return "", "mean"
-    paths = {m.get("type", "?").rsplit(".", 1)[-1]: m.get("path", "") for m in modules}
-    unknown = sorted(set(paths) - {"Transformer", "Pooling", "Normalize"})
-    if unknown or "Transformer" not in paths or "Pooling" not in paths:
+        return "", {}, ()
+    kinds = [module.get("type", "?").rsplit(".", 1)[-1] for module in modules]
+    if not re.fullmatch(r"Transformer Pooling( Dense)*( Normalize)?", " ".join(kinds)):
         raise InputError(
-            f"text encoder {directory}: expected modules Transformer, Pooling and maybe Normalize "
-            f"in modules.json, received {', '.join(paths)}; choose another encoder, or convert "
-            "this one to a SavedModel and pass that"
+            f"text encoder {directory}: expected modules Transformer, Pooling, maybe Dense and "
+            f"maybe Normalize in modules.json, received {', '.join(kinds)}; choose another "
+            "encoder, or convert this one to a SavedModel and pass that"
         )
-    pooling = _read_json(os.path.join(directory, paths["Pooling"]), "config.json", required=True)
-    return paths["Transformer"], _pooling(pooling, directory)
+    paths = [module.get("path", "") for module in modules]
+    pooling = read_json(os.path.join(directory, paths[1]), "config.json", required=True)
+    dense = [
+        read_config(os.path.join(directory, path))
+        for kind, path in zip(kinds, paths, strict=True)
+        if kind == "Dense"
+    ]
+    return paths[0], pooling, tuple(dense)
 
 
 def _pooling(config: dict[str, Any], directory: str) -> str:
@@ -130,76 +122,19 @@ def _pooling(config: dict[str, Any], directory: str) -> str:
     return modes[0]
 
 
-def read_vocabulary(directory: str) -> list[str]:
-    """Returns the tokens in the order of their ids, from `vocab.txt` or else `tokenizer.json`.
-
-    Raises:
-        InputError: There is neither, or a tokenizer of another kind.
-
-    Example:
-        >>> read_vocabulary("models/all-MiniLM-L6-v2")[101]
-        '[CLS]'
-    """
-    path = os.path.join(directory, "vocab.txt")
-    if os.path.exists(path):
-        try:
-            with open(path, encoding="utf-8") as lines:
-                return [line.rstrip("\r\n") for line in lines]
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"text encoder: expected UTF-8 in {path}, received {error}") from error
-    model = _read_json(directory, "tokenizer.json").get("model", {})
-    if model.get("type") != "WordPiece":
-        raise InputError(
-            f"text encoder {directory}: expected a WordPiece vocabulary in vocab.txt or in "
-            "tokenizer.json, found neither; copy the tokenizer's files beside the weights"
-        )
-    tokens = sorted(model["vocab"], key=model["vocab"].get)
-    if [model["vocab"][token] for token in tokens] != list(range(len(tokens))):
-        raise InputError(
-            f"text encoder {directory}: expected the ids 0, 1, 2, ... in the vocabulary of "
-            "tokenizer.json, received a gap or an id twice"
-        )
-    return tokens
-
-
-def read_weights(directory: str) -> dict[str, np.ndarray]:
-    """Returns the tensors of `model.safetensors` by name.
-
-    Raises:
-        InputError: It is missing or damaged.
-
-    Example:
-        >>> read_weights("models/all-MiniLM-L6-v2")["embeddings.LayerNorm.weight"].shape
-        (384,)
-    """
-    import safetensors
-    from safetensors.tensorflow import load_file  # NumPy's reader has no bfloat16.
-
-    path = os.path.join(directory, "model.safetensors")
-    if not os.path.exists(path):
-        pickled = os.path.exists(os.path.join(directory, "pytorch_model.bin"))
-        found = "only pytorch_model.bin, which can run code when read" if pickled else "none"
-        raise InputError(
-            f"text encoder {directory}: expected the weights in model.safetensors, found {found}; "
-            "where a model has pytorch_model.bin alone, SentenceTransformer(DIR).save(NEW_DIR) in "
-            "PyTorch writes it anew"
-        )
-    try:
-        return {name: tensor.numpy() for name, tensor in load_file(path).items()}
-    except safetensors.SafetensorError as error:
-        raise InputError(f"text encoder: {path} is damaged ({error}); copy it again") from error
-
-
-def _read_json(directory: str, name: str, required: bool = False, kind: type = dict) -> Any:
-    """Returns the file's content; an empty one where there is no file, unless it is required."""
-    path = os.path.join(directory, name)
-    if not os.path.exists(path) and not required:
-        return kind()
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
-    except (OSError, ValueError) as error:
-        raise InputError(f"text encoder: expected JSON in {path}, received {error}") from error
-    if not isinstance(content, kind):
-        raise InputError(f"text encoder: expected a JSON {kind.__name__} in {path}, received other")
-    return content
+def _prompt(directory: str, option: str) -> str:
+    """Returns what is put before every caption; mostly nothing."""
+    kind, _, value = option.partition("=")
+    if kind == "prefix":
+        return f"{value.strip()} "
+    config = read_json(directory, "config_sentence_transformers.json")
+    prompts, name = config.get("prompts") or {}, config.get("default_prompt_name")
+    if kind == "prompt":
+        if value not in prompts:
+            raise InputError(
+                f"text encoder {directory}: expected a prompt of config_sentence_transformers.json "
+                f"behind #prompt=, received {value!r}; "
+                + (suggest(value, prompts) if prompts else "it has none, #prefix=TEXT gives one")
+            )
+        name = value
+    return prompts.get(name) or ""

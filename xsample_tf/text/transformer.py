@@ -1,6 +1,5 @@
-"""The encoders of BERT and MPNet in TensorFlow, with weights as Hugging Face names them."""
+"""The encoders of `FAMILIES` in TensorFlow, with weights as Hugging Face names them."""
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -9,64 +8,13 @@ import numpy as np
 import tensorflow as tf
 
 from xsample_tf.errors import InputError, suggest
+from xsample_tf.text.families import FAMILIES, Family, first_position, in_berts_words
 
 _ACTIVATIONS = {
     "gelu": lambda x: tf.nn.gelu(x, approximate=False),
     "gelu_new": lambda x: tf.nn.gelu(x, approximate=True),
     "gelu_pytorch_tanh": lambda x: tf.nn.gelu(x, approximate=True),
     "relu": tf.nn.relu,
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Family:
-    """What sets the encoders of one family apart.
-
-    Attributes:
-        attention: Names in a layer of the query's, key's, value's and output's weights, and of the
-            norm after them.
-        first_position: Row of the first token in the table of positions.
-        segments: Whether there is a table of token types.
-        distances: Whether attention has a bias by the distance of the tokens.
-        special: The tokens before and after a caption, and the one of unknown words.
-    """
-
-    attention: tuple[str, str, str, str, str]
-    first_position: int
-    segments: bool
-    distances: bool
-    special: tuple[str, str, str]
-
-
-FAMILIES = {
-    # Devlin et al. 2018, "BERT", Section 3.
-    "bert": Family(
-        attention=(
-            "attention.self.query",
-            "attention.self.key",
-            "attention.self.value",
-            "attention.output.dense",
-            "attention.output.LayerNorm",
-        ),
-        first_position=0,
-        segments=True,
-        distances=False,
-        special=("[CLS]", "[SEP]", "[UNK]"),
-    ),
-    # Song et al. 2020, "MPNet". Positions count from behind the padding's id, 1.
-    "mpnet": Family(
-        attention=(
-            "attention.attn.q",
-            "attention.attn.k",
-            "attention.attn.v",
-            "attention.attn.o",
-            "attention.LayerNorm",
-        ),
-        first_position=2,
-        segments=False,
-        distances=True,
-        special=("<s>", "</s>", "[UNK]"),
-    ),
 }
 _BUCKETS, _FARTHEST = 32, 128  # Of MPNet's distances.
 _SIZES = (
@@ -109,7 +57,8 @@ class Transformer(tf.Module):
         super().__init__()
         check_config(config, where)
         family = FAMILIES[config["model_type"]]
-        tensors = _Tensors(weights, config["model_type"], where)
+        config = in_berts_words(config)
+        tensors = _Tensors(weights, family.prefix, where)
         self.size, self.max_length = config["hidden_size"], longest(config)
         self._heads = config["num_attention_heads"]
         self._epsilon = config.get("layer_norm_eps", 1e-12)
@@ -119,7 +68,7 @@ class Transformer(tf.Module):
         table = tensors(
             "embeddings.position_embeddings.weight", config["max_position_embeddings"], size
         )
-        positions = table[family.first_position :]
+        positions = table[first_position(config) :]
         if family.segments:  # A caption is one segment.
             segments = "embeddings.token_type_embeddings.weight"
             positions = positions + tensors(segments, config["type_vocab_size"], size)[0]
@@ -130,7 +79,7 @@ class Transformer(tf.Module):
             bias = tensors("encoder.relative_attention_bias.weight", _BUCKETS, self._heads)
             self._distances = _variable(bias[distance_buckets(self.max_length)])
         self._layers = [
-            _layer(tensors, f"encoder.layer.{i}", family, size, wide)
+            _layer(tensors, f"{family.layer}.{i}", family, size, wide)
             for i in range(config["num_hidden_layers"])
         ]
 
@@ -211,13 +160,14 @@ def _layer(
     tensors: _Tensors, prefix: str, family: Family, size: int, wide: int
 ) -> dict[str, tuple[tf.Variable, tf.Variable]]:
     *parts, attended, attended_norm = (f"{prefix}.{name}" for name in family.attention)
+    widening, narrowing, fed_norm = (f"{prefix}.{name}" for name in family.feed)
     return {
         "qkv": tensors.dense(parts, size, size),
         "attended": tensors.dense([attended], size, size),
         "attended_norm": tensors.norm(attended_norm, size),
-        "wide": tensors.dense([f"{prefix}.intermediate.dense"], size, wide),
-        "narrow": tensors.dense([f"{prefix}.output.dense"], wide, size),
-        "fed_norm": tensors.norm(f"{prefix}.output.LayerNorm", size),
+        "wide": tensors.dense([widening], size, wide),
+        "narrow": tensors.dense([narrowing], wide, size),
+        "fed_norm": tensors.norm(fed_norm, size),
     }
 
 
@@ -250,36 +200,41 @@ def distance_buckets(length: int) -> np.ndarray:
 
 def longest(config: Mapping[str, Any]) -> int:
     """Returns the most tokens for which a model has positions."""
-    return config["max_position_embeddings"] - FAMILIES[config["model_type"]].first_position
+    return config["max_position_embeddings"] - first_position(config)
 
 
 def check_config(config: Mapping[str, Any], where: str) -> None:
     """Raises InputError unless `config.json` is of a model that `Transformer` computes exactly.
 
     Example:
-        >>> check_config({"model_type": "roberta"}, "all-roberta-large-v1")
-        InputError: text encoder all-roberta-large-v1: expected a model of the BERT or MPNet ...
+        >>> check_config({"model_type": "t5"}, "sentence-t5-base")
+        InputError: text encoder sentence-t5-base: expected a model of a family among bert, ...
     """
     positions = config.get("position_embedding_type") or "absolute"
     if config.get("model_type") not in FAMILIES or positions != "absolute":
         raise InputError(
-            f"text encoder {where}: expected a model of the BERT or MPNet family (model_type "
-            f"'bert' or 'mpnet', absolute positions), received {config.get('model_type')!r}, "
+            f"text encoder {where}: expected a model of a family among {', '.join(FAMILIES)} "
+            f"(model_type, with absolute positions), received {config.get('model_type')!r}, "
             f"{positions!r} in config.json; choose another, or convert this one to a SavedModel "
             "and pass that"
         )
-    sizes = (*_SIZES, *(("type_vocab_size",) if FAMILIES[config["model_type"]].segments else ()))
-    missing = [key for key in sizes if not isinstance(config.get(key), int)]
+    family, settings = FAMILIES[config["model_type"]], in_berts_words(config)
+    sizes = (
+        *_SIZES,
+        *(("type_vocab_size",) if family.segments else ()),
+        *(("pad_token_id",) if family.first_position is None else ()),
+    )
+    missing = [key for key in sizes if not isinstance(settings.get(key), int)]
     if missing:
-        raise InputError(
-            f"text encoder {where}: expected {missing[0]} in config.json, received none"
-        )
-    if config["hidden_size"] % config["num_attention_heads"]:
+        key = family.keys.get(missing[0], missing[0])
+        raise InputError(f"text encoder {where}: expected {key} in config.json, received none")
+    if settings["hidden_size"] % settings["num_attention_heads"]:
         raise InputError(
             f"text encoder {where}: expected hidden_size divisible by num_attention_heads in "
-            f"config.json, received {config['hidden_size']} and {config['num_attention_heads']}"
+            f"config.json, received {settings['hidden_size']} and "
+            f"{settings['num_attention_heads']}"
         )
-    activation = config.get("hidden_act", "gelu")
+    activation = settings.get("hidden_act", "gelu")
     if activation not in _ACTIVATIONS:
         raise InputError(
             f"text encoder {where}: expected a known hidden_act in config.json, received "

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -28,6 +28,7 @@ class LogIntervals(keras.callbacks.Callback):
         logs: The run's logs.
         checkpoints: Where the last good one is, and where the state goes when the run is stopped.
         options: The run's settings.
+        shown: Names of the metrics on the progress line, in order.
         first_step: Step at which this process takes over.
         total_steps: Length of the run.
         steps_per_epoch: Steps in an epoch.
@@ -41,9 +42,11 @@ class LogIntervals(keras.callbacks.Callback):
 
     def __init__(
         self,
+        *,
         logs: Logs,
         checkpoints: Checkpoints,
         options: Options,
+        shown: Sequence[str],
         first_step: int,
         total_steps: int,
         steps_per_epoch: int,
@@ -54,6 +57,7 @@ class LogIntervals(keras.callbacks.Callback):
         super().__init__()
         self.step = self._begin = self._first = first_step
         self._logs, self._checkpoints, self._options = logs, checkpoints, options
+        self._shown = shown
         self._total, self._per_epoch = total_steps, steps_per_epoch
         self._then, self._stop, self._log = then, stop, log
         self._skipped = self._judged = 0
@@ -121,11 +125,12 @@ class LogIntervals(keras.callbacks.Callback):
     def _progress(self, values: dict[str, float], clock: dict[str, float], now: float) -> str:
         done = self.step - self._rate_from
         per_step = (now - self._start - self._paused) / done if done else math.nan
+        shown = "  ".join(f"{name} {values[name]:.4f}" for name in self._shown)
         skipped = f"skipped {values['skipped']:.0f}  " if values.get("skipped") else ""
         return (
             f"epoch {self.step / self._per_epoch:.2f}/{self._total / self._per_epoch:.4g}  "
-            f"step {self.step}/{self._total}  loss {values['loss']:.4f}  kl {values['kl']:.4f}  "
-            f"{skipped}{clock['pairs_per_second']:.0f} pairs/s  "
+            f"step {self.step}/{self._total}  {shown}  {skipped}"
+            f"{clock['pairs_per_second']:.0f} pairs/s  "
             f"data wait {clock['data_wait']:.0%}  "
             f"eta {_duration((self._total - self.step) * per_step)}"
         )
@@ -150,9 +155,10 @@ class LogIntervals(keras.callbacks.Callback):
                 f"loss: not finite {where}; lower learning_rate or lengthen the warm-up, and the "
                 f"same command continues from {last}"
             )
-        if values["substituted"] > self._options.max_substituted:
+        substituted = values.get("substituted", 0.0)
+        if substituted > self._options.max_substituted:
             raise InputError(
-                f"data: {values['substituted']:.1%} of the records {where} could not be read, more "
+                f"data: {substituted:.1%} of the records {where} could not be read, more "
                 f"than max_substituted={self._options.max_substituted:g}; check the shards, or "
                 f"raise the limit; the same command continues from {last}"
             )

@@ -13,11 +13,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import keras
 import tensorflow as tf
 
-from xsample_tf import models
 from xsample_tf.errors import InputError, suggest
 from xsample_tf.files import atomic_directory, remove_directory, remove_leftovers, writing
+from xsample_tf.models.distributed_model import DistributedModel
 
 _MANIFEST = "checkpoint.json"
 _STATE = "state"
@@ -32,7 +33,8 @@ class Checkpoints:
 
     Args:
         directory: Where they live; made if missing.
-        model: A compiled model whose optimizer is built.
+        model: A compiled model whose optimizer is built, and whose first variables are those of its
+            `encoder`.
         keep: How many of the rolling ones stay.
 
     Attributes:
@@ -43,8 +45,11 @@ class Checkpoints:
         InputError: The directory cannot be written.
     """
 
-    def __init__(self, directory: pathlib.Path, model: models.XSampleModel, keep: int):
+    def __init__(self, directory: pathlib.Path, model: DistributedModel, keep: int):
         self._directory, self._model, self._keep = directory, model, keep
+        encoder = model.encoder.variables
+        if [id(one) for one in model.variables[: len(encoder)]] != [id(one) for one in encoder]:
+            raise TypeError(f"{type(model).__name__}: must have its encoder as the first layer")
         # By place and not as an object graph, which leaves out metrics and random state.
         self._state = tf.train.Checkpoint(
             model=_values(model.variables),
@@ -138,19 +143,39 @@ class Checkpoints:
         return str(self.newest or "the beginning")
 
 
-def restore_weights(
+def restore_encoder(
     directory: pathlib.Path,
-    model: models.XSampleModel,
+    encoder: keras.Layer,
     name: str | None,
     log: Callable[[str], None],
 ) -> tuple[str, int]:
-    """Restores the weights alone, of the newest readable checkpoint or the one called `name`.
+    """Restores the encoder of the newest readable checkpoint, or of the one called `name`.
 
     Returns:
         The checkpoint's name and its step.
 
     Raises:
-        InputError: None there, or none that can be read or that fits the model.
+        InputError: None there, or none that can be read or that fits the encoder.
+    """
+    path, step = find_checkpoint(directory, name, log)
+    state = tf.train.Checkpoint(model=_values(encoder.variables))  # The first ones of the model.
+    try:
+        status = state.read(str(path / _STATE))
+        status.assert_existing_objects_matched().expect_partial()
+    except (AssertionError, ValueError) as error:
+        raise InputError(
+            f"checkpoint: {path} is of another architecture ({_first_line(error)})"
+        ) from None
+    return path.name, step
+
+
+def find_checkpoint(
+    directory: pathlib.Path, name: str | None, log: Callable[[str], None]
+) -> tuple[pathlib.Path, int]:
+    """Returns path and step of the newest readable checkpoint, or of the one called `name`.
+
+    Raises:
+        InputError: None there, or none that can be read.
     """
     names = sorted(path.name for path in _paths(directory))
     if not names or name not in (None, *names):
@@ -166,15 +191,7 @@ def restore_weights(
         step, reason = _inspect(path)
         if reason:
             raise InputError(f"checkpoint: cannot read {path}: {reason}; choose another one")
-    state = tf.train.Checkpoint(model=_values(model.variables))
-    try:
-        status = state.read(str(path / _STATE))
-        status.assert_existing_objects_matched().expect_partial()
-    except (AssertionError, ValueError) as error:
-        raise InputError(
-            f"checkpoint: {path} is of another architecture ({_first_line(error)})"
-        ) from None
-    return path.name, int(step)
+    return path, int(step)
 
 
 def _readable(

@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
@@ -19,7 +19,10 @@ class StopSignals:
     """Receives SIGTERM and SIGINT while it is entered, in the main thread; elsewhere it does not.
 
     Outside of `deferred` a signal raises `Interrupted` where the program stands. Inside it is
-    noted. Either way the handlers from before are back for the next one.
+    noted, and answered by a line. Either way the handlers from before are back for the next one.
+
+    Args:
+        log: Gets the line. Defaults to `print`.
 
     Attributes:
         received: The name of a signal that was noted, or None.
@@ -30,7 +33,8 @@ class StopSignals:
         ...         step()
     """
 
-    def __init__(self):
+    def __init__(self, log: Callable[[str], None] = print):
+        self._log = log
         self.received: str | None = None
         self._deferred = False
         self._before: dict[int, Any] = {}
@@ -59,6 +63,9 @@ class StopSignals:
         if not self._deferred:
             raise Interrupted(f"stopped by {name}; nothing is lost, the same command continues")
         self.received = name
+        # The signal may have come within another line's output, which cannot be entered twice.
+        with contextlib.suppress(RuntimeError):
+            self._log(f"{name} received: finishing the step and saving; again to stop at once")
 
     def _put_back(self) -> None:
         while self._before:

@@ -1,11 +1,12 @@
 """Lines that a run prints before its first step."""
 
-from xsample_tf import losses, models
+from xsample_tf.models.distributed_model import DistributedModel
+from xsample_tf.training.execution import compile_step, precision_policy
 from xsample_tf.training.options import Options
 
 
-def describe_compilation(model: models.XSampleModel, why: str) -> str:
-    """What of the model's step XLA compiles, and why."""
+def _describe_compilation(model: DistributedModel, why: str) -> str:
+    """Returns what of the model's step XLA compiles, and why."""
     if not model.jit_compile:
         return f"XLA: off, but for the tiled loss; {why}"
     if model.distribute_strategy.num_replicas_in_sync == 1:
@@ -15,30 +16,19 @@ def describe_compilation(model: models.XSampleModel, why: str) -> str:
     return "XLA: the tiled loss only; it cannot compile batch norm that speaks to other replicas"
 
 
-def describe_target(summary: losses.TargetSummary, options: Options) -> str:
-    """What is printed before step 1, with a warning where the target is one-sided."""
-    text = (
-        f"target: temperature {summary.target_temperature:g} leaves "
-        f"{summary.own_mass:.2f} of the mass on the image's own other "
-        f"view{'s' if options.views > 2 else ''}; entropy {summary.entropy:.2f} nats, "
-        f"{summary.effective_positives:.1f} effective positives "
-        f"(batch {options.batch_size}, graph {options.graph})"
-    )
-    if options.graph == "instance" or 0.2 <= summary.own_mass <= 0.95:
-        return text
-    extreme = (
-        "hardly ranks an image's own views first"
-        if summary.own_mass < 0.2
-        else ("hardly differs from SimCLR's")
-    )
+def describe_model(options: Options, model: DistributedModel, learning_rate: float) -> str:
+    """Returns what is trained, how, and on how many replicas, in one line."""
+    replicas = model.distribute_strategy.num_replicas_in_sync
     return (
-        f"{text}\nwarning: at this batch size and data the target {extreme}; "
-        "--target_temperature=auto:0.5 chooses the temperature by this mass"
+        f"model: {options.backbone}, {model.count_params() / 1e6:.1f} M weights with its "
+        f"projector; {options.optimizer}, peak learning rate {learning_rate:g}; "
+        f"{precision_policy(options)}; {replicas} replica{'s' if replicas > 1 else ''}; "
+        f"{_describe_compilation(model, compile_step(options)[1])}"
     )
 
 
 def describe_length(options: Options, total_steps: int, steps_per_epoch: int) -> str:
-    """The run's length in words, with a warning where the warm-up never ends."""
+    """Returns the run's length in words, with a warning where the warm-up never ends."""
     epochs = total_steps / steps_per_epoch
     text = f"{total_steps} steps = {epochs:.4g} epochs of {steps_per_epoch} steps"
     if options.warmup_epochs >= epochs:

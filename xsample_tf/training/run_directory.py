@@ -1,6 +1,5 @@
 """The directory in which a run lives: its lock, its settings, what its data was."""
 
-import dataclasses
 import fcntl
 import hashlib
 import json
@@ -15,8 +14,8 @@ import keras
 from xsample_tf import data
 from xsample_tf.errors import InputError
 from xsample_tf.files import write_text, writing
-from xsample_tf.training import build
-from xsample_tf.training.checkpoints import restore_weights
+from xsample_tf.training.checkpoints import restore_encoder
+from xsample_tf.training.model import make_encoder
 from xsample_tf.training.options import Options
 
 
@@ -63,10 +62,19 @@ class RunDirectory:
 
     def begin(self) -> None:
         """Records the settings and the data, once it is known that the run can go on with them."""
+        self.record("data.json", self.data)
+        self.record("options.json", _with_whole_paths(self._options.as_flat()))
         if self._chief:
-            self.write_json("data.json", self.data)
-            self.write_json("options.json", dataclasses.asdict(self._options))
             write_text(self.path / "run.flags", _as_flags(self._options))
+
+    def has_checkpoints(self) -> bool:
+        """Whether the run has taken steps that are kept."""
+        return any((self.path / "checkpoints").glob("*-*"))
+
+    def record(self, name: str, content: Any) -> None:
+        """Writes a JSON file of the run on the worker that writes; the others do nothing."""
+        if self._chief:
+            self.write_json(name, content)
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes a JSON file of the run whole, or not at all."""
@@ -97,20 +105,19 @@ def load_encoder(
     path = pathlib.Path(run_dir)
     if not (path / "options.json").is_file():
         raise InputError(f"run_dir: expected a run of tools/train.py, received {run_dir!r}")
-    settings = _read_settings(path)
-    known = {field.name for field in dataclasses.fields(Options)}
-    model = build.make_model(
-        Options(**{name: value for name, value in settings.items() if name in known})
-    )
-    name, step = restore_weights(path / "checkpoints", model, checkpoint, log)
-    return model.encoder, settings | {"checkpoint": name, "step": step}
+    settings = read_settings(path)
+    encoder = make_encoder(Options.from_flat(settings))
+    name, step = restore_encoder(path / "checkpoints", encoder, checkpoint, log)
+    return encoder, settings | {"checkpoint": name, "step": step}
 
 
 def _as_flags(options: Options) -> str:
     """The settings as a flagfile for tools/train.py, which re-runs as it is."""
     lines = []
-    for name, value in dataclasses.asdict(options).items():
-        if isinstance(value, bool):
+    for name, value in _with_whole_paths(options.as_flat()).items():
+        if name == "imports":
+            lines += [f"--import={module}" for module in value]
+        elif isinstance(value, bool):
             lines.append(f"--{name}" if value else f"--no{name}")
         elif value is not None:
             text = ",".join(value) if isinstance(value, tuple) else value
@@ -118,7 +125,30 @@ def _as_flags(options: Options) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _read_settings(path: pathlib.Path) -> dict[str, Any]:
+def _with_whole_paths(values: dict[str, Any]) -> dict[str, Any]:
+    """The settings with absolute paths: they are read again from other working directories."""
+    kind, _, where = values.get("source", "").partition(":")
+    changed = {
+        "data_dir": tuple(_whole(path) for path in values["data_dir"]),
+        "imports": tuple(_whole(p) if p.endswith(".py") else p for p in values["imports"]),
+        "source": f"{kind}:{_whole(where)}" if where and os.path.exists(where) else None,
+    }
+    for name in ("text_encoder", "encode_captions", "init_from"):
+        path = values.get(name, "")
+        changed[name] = _whole(path) if path and os.path.exists(path.split(":")[0]) else None
+    return values | {name: value for name, value in changed.items() if value is not None}
+
+
+def _whole(path: str) -> str:
+    return path if "://" in path else os.path.abspath(path)
+
+
+def read_settings(path: pathlib.Path) -> dict[str, Any]:
+    """Returns the settings of the run in a directory.
+
+    Raises:
+        InputError: They cannot be read.
+    """
     return {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in _read_json(path / "options.json").items()
@@ -187,7 +217,7 @@ def _judge_changes(
                 "run_dir"
             )
         return
-    previous = _read_settings(path)
+    previous = read_settings(path)
     refused = []
 
     def judge(name: str, old: Any, new: Any, changes_result: bool) -> None:
@@ -195,13 +225,14 @@ def _judge_changes(
         if changes_result and name not in options.allow_changed:
             refused.append(f"{name} (was {old!r}, is {new!r})")
 
-    for field in dataclasses.fields(Options):
-        old, new = previous.pop(field.name, field.default), getattr(options, field.name)
-        if old != new and field.name not in ("run_dir", "allow_changed"):
+    defaults = options.defaults()
+    previous = _with_whole_paths({"data_dir": (), "imports": ()} | previous)
+    for name, new in _with_whole_paths(options.as_flat()).items():
+        default, changes_result = defaults[name]
+        old = previous.pop(name, default)
+        if old != new and name not in ("run_dir", "allow_changed"):
             # A data directory is judged by what is in it.
-            judge(
-                field.name, old, new, field.metadata["changes_result"] and field.name != "data_dir"
-            )
+            judge(name, old, new, changes_result and name != "data_dir")
     for name, old in previous.items():
         judge(name, old, "unknown to this version", True)
     began = _read_json(path / "data.json")

@@ -1,12 +1,13 @@
 """Captions become vectors beside the records: by which encoder, once each, and after a kill."""
 
 import json
+import types
 
 import numpy as np
 import pytest
 from helpers.preparing import Encoder, all_bytes, contents, quiet, run, table, write_png
 
-from xsample_tf import data
+from xsample_tf import data, progress
 from xsample_tf.data import views
 from xsample_tf.data.preparation import caption_vectors
 from xsample_tf.errors import InputError
@@ -40,6 +41,27 @@ def test_each_caption_is_encoded_once(folders, tmp_path):
     encoder = Encoder()
     run(folders, tmp_path / "out", [encoder], records_per_shard=8)
     assert len(encoder.asked) == len(set(encoder.asked)) == 3 + 1  # And the probe.
+
+
+def test_a_large_shard_says_how_far_it_is(folders, tmp_path, monkeypatch):
+    class Slow(Encoder):
+        seconds = 0
+
+        def __call__(self, captions):
+            Slow.seconds += 20
+            return super().__call__(captions)
+
+    run(folders, tmp_path / "out", [Encoder()])
+    monkeypatch.setattr(caption_vectors, "_CHUNK", 1)
+    clock = types.SimpleNamespace(monotonic=lambda: Slow.seconds)
+    monkeypatch.setattr(progress, "time", clock)
+    lines = []
+    caption_vectors.add_embeddings(tmp_path / "out", [Slow("slow")], log=lines.append)
+    # The 58 images of train/ are one shard, with three captions.
+    assert lines[:2] == [
+        "caption vectors of slow: 19 of 60 images, 0.9/s",
+        "caption vectors of slow: 58 of 60 images, 1.0/s",
+    ]
 
 
 def test_encoders_of_one_name_are_told_apart_by_their_weights(folders, tmp_path):

@@ -166,25 +166,36 @@ def test_too_many_unusable_images_are_an_error_that_says_why(tmp_path):
 
 
 def test_a_source_without_a_usable_record_is_an_error(tmp_path):
-    with pytest.raises(InputError, match="no usable training record .*missing_file 2"):
+    (tmp_path / "a.png").write_bytes(b"<html>")
+    with pytest.raises(InputError, match="no usable training record .*missing_file 1") as caught:
         run(table(tmp_path, [("a.png", "x"), ("b.png", "y")]), tmp_path / "out")
+    assert "not_an_image 1" in str(caught.value)
 
 
 def test_images_that_turn_up_are_taken_by_the_same_command(tmp_path):
-    source = table(tmp_path, [("a.png", "x")])
+    source = table(tmp_path, [("a.png", "x"), ("b.png", "y")])
+    with pytest.raises(InputError, match="none of the first 2 is there; looked for .*a.png"):
+        run(source, tmp_path / "out", options={"validation_fraction": 0})
+    (tmp_path / "b.png").write_bytes(b"<html>")
     with pytest.raises(InputError, match="missing_file"):
         run(source, tmp_path / "out", options={"validation_fraction": 0})
     write_png(tmp_path / "a.png", 1)
+    write_png(tmp_path / "b.png", 2)
     dataset = run(source, tmp_path / "out", options={"validation_fraction": 0})
     assert dataset.rejected == {}
 
 
 def test_a_caption_that_is_not_utf8_is_counted(tmp_path):
     write_png(tmp_path / "a.png", 1)
-    (tmp_path / "t.csv").write_bytes(b"image,caption\na.png,gr\xfcn\na.png,green\n")
+    # The file is UTF-8 but for one byte.
+    text = "image,caption\na.png,gr\udcfcn\na.png,größer\na.png,grüner\n"
+    (tmp_path / "t.csv").write_bytes(text.encode("utf-8", "surrogateescape"))
     dataset = run(f"table:{tmp_path}/t.csv", tmp_path / "o", options={"validation_fraction": 0})
     assert dataset.rejected == {"caption_not_utf8": 1}
-    assert contents(dataset)["train"]["a.png"]["captions"].tolist() == [b"green"]
+    assert contents(dataset)["train"]["a.png"]["captions"].tolist() == [
+        "größer".encode(),
+        "grüner".encode(),
+    ]
 
 
 @pytest.mark.parametrize(

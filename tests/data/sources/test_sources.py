@@ -160,10 +160,11 @@ def test_a_class_list_orders_and_renames_the_classes(tmp_path):
             b"image,captoin\na.png,x\n",
             r"caption_column: no column .* did you mean 'captoin'",
         ),
-        ("t.csv", b"", r"image_column: no column 'image'"),
+        ("t.csv", b"", "expected a header line and rows in .*t.csv, which is empty"),
         ("t.csv", b"image,caption\n", "no row with an image"),
-        ("t.csv", b'image,caption\na.png,"open\n', "t.csv, line 2: unexpected end of data"),
-        ("t.jsonl", b"[]\n", "expected a JSON object on each line"),
+        ("t.csv", b'image,caption\na.png,"open\n', "no row with an image .*: malformed_row 1"),
+        ("t.jsonl", b"[]\n", "expected objects in .*t.jsonl, received none"),
+        ("t.jsonl", b"one\n", "expected a JSON object on each line of .*, received 'one'"),
         ("t.parquet", b"PAR1 not", "cannot read .*t.parquet as Parquet"),
         ("t.xlsx", b"", "expected .csv, .tsv"),
     ],
@@ -171,7 +172,7 @@ def test_a_class_list_orders_and_renames_the_classes(tmp_path):
 def test_a_table_that_cannot_be_used_is_one_line(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=message) as caught:
-        opened(f"table:{tmp_path}/{name}", caption_columns=("caption",))
+        _ = opened(f"table:{tmp_path}/{name}", caption_columns=("caption",)).counts
     assert "\n" not in str(caught.value)
 
 
@@ -242,11 +243,11 @@ def test_class_folders_are_sorted_and_read_to_any_depth(tmp_path):
     assert {key: s.label for key, s in listed(source).items()} == {"dog/a.png": 1, "cat/x/b.png": 0}
 
 
-@pytest.mark.parametrize("held_out", ["val", "validation", "test"])
+@pytest.mark.parametrize("held_out", ["val", "validation", "valid", "dev", "test"])
 def test_train_and_held_out_folders_are_splits(tmp_path, held_out):
     write_images(tmp_path, "train/a/1.png", "train/b/1.png", f"{held_out}/b/1.png")
     write_images(tmp_path, f"{held_out}/new/1.png")
-    source = opened(f"folder:{tmp_path}")
+    source = opened(f"folder:{tmp_path}", validation_split="test" if held_out == "test" else None)
     assert {s.label for s in listed(source, "train").values()} == {0, 1}
     found = {key: s.label for key, s in listed(source, "val").items()}
     assert found == {f"{held_out}/b/1.png": 1, f"{held_out}/new/1.png": sources.UNKNOWN_CLASS}
@@ -344,6 +345,8 @@ def tfds_folder(tmp_path_factory) -> str:
 
 def test_tfds_gives_stored_bytes_captions_and_labels(tfds_folder):
     source = opened(f"tfds:{tfds_folder}")
+    assert (source.counts, source.rejected) == ({"all": 6}, {"split_test": 2})
+    source = opened(f"tfds:{tfds_folder}", validation_split="test")
     assert source.counts == {"train": 6, "val": 2}
     assert source.classes.names == ("cat", "dog")
     samples = list(source.samples("train", 0, 6))
@@ -362,7 +365,7 @@ def test_a_damaged_tfds_file_is_one_line(tfds_folder, tmp_path):
     damaged.write_bytes(damaged.read_bytes()[:-20])
     source = opened(f"tfds:{copy}")
     with pytest.raises(InputError, match="cannot read .*prepare it again with TFDS"):
-        list(source.samples("train", 0, 6))
+        list(source.samples("all", 0, 6))
 
 
 def test_tfds_features_by_name(tfds_folder):

@@ -11,7 +11,7 @@ from xsample_tf import data, evaluation, graphs, text, training
 from xsample_tf.data import manifest, records
 from xsample_tf.data.shards import Shard
 from xsample_tf.errors import InputError
-from xsample_tf.training import build
+from xsample_tf.training.objectives import make_objective
 
 SCENES = "scenes:count=24,size=16"
 
@@ -93,20 +93,18 @@ def test_a_run_needs_no_stored_vectors(directories):
         data_dir=(bare,), encode_captions="lexical", batch_size=8, image_size=16, steps=1
     )
     dataset = data.read_dataset(bare)
-    graph = build.make_graph(bare_options, dataset)
+    objective = make_objective(bare_options, dataset)
     with pytest.raises(InputError, match="--encode_captions=HANDLE"):
-        build.make_graph(dataclasses.replace(bare_options, encode_captions=""), dataset)
-    temperature, _ = build.choose_target_temperature(bare_options, graph, dataset)
-    assert isinstance(graph, graphs.CosineGraph) and temperature > 0
-    _, side = next(iter(build.make_stream(bare_options)))
+        make_objective(dataclasses.replace(bare_options, encode_captions=""), dataset)
+    assert isinstance(objective.graph, graphs.CosineGraph)
+    assert objective.target.target_temperature > 0
+    _, side = next(iter(objective.make_stream()))
     assert side["embedding"].shape == (8, 384)
     # The class graph is of the class names' vectors, as it is where they are stored.
     by_class = dataclasses.replace(bare_options, graph="class")
-    stored_graph = build.make_graph(
-        dataclasses.replace(by_class, data_dir=(stored,), encode_captions=""),
-        data.read_dataset(stored),
-    )
-    received = build.make_graph(by_class, dataset)
+    by_stored_class = dataclasses.replace(by_class, data_dir=(stored,), encode_captions="")
+    stored_graph = make_objective(by_stored_class, data.read_dataset(stored)).graph
+    received = make_objective(by_class, dataset).graph
     labels = tf.range(3)
     np.testing.assert_allclose(
         *(one.similarity(labels, labels) for one in (received, stored_graph)), atol=2e-3

@@ -11,15 +11,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from xsample_tf import files, templates
+from xsample_tf.arrays import unit_rows
 from xsample_tf.data import manifest, records
 from xsample_tf.data.preparation.journal import JOURNAL, Journal, whole_lines
 from xsample_tf.data.preparation.shard_writer import ShardWriter, as_input_errors, local
 from xsample_tf.data.shards import Shard, read_records
 from xsample_tf.data.text_encoder import TextEncoder
 from xsample_tf.errors import InputError
+from xsample_tf.progress import Progress
 
 _CHUNK = 512  # Captions per call, sorted by length so that little of a batch is padding.
 PROBE = "a photo of a dog in front of a red house"  # Tells encoders of one name apart.
@@ -48,7 +49,7 @@ def add_embeddings(
         template: Makes captions of class names for the table of class vectors; None is the one
             that made the records' captions, else the paper's "a photo of a {}".
         overwrite: Replaces the vectors of an encoder of the same name.
-        log: Receives a line per encoder.
+        log: Receives a line per encoder, and how far it is where there is no terminal for a bar.
 
     Raises:
         InputError: no captions, another template than the records' captions have, two encoders of
@@ -60,13 +61,14 @@ def add_embeddings(
         dict_keys(['all-MiniLM-L6-v2', 'lexical'])
     """
     dataset = manifest.read_dataset(local(directory))
-    template = _template(dataset, template)
+    template = template_of(dataset, template)
     check_names(encoders)
     for encoder in encoders:
         _check(dataset, encoder, overwrite)
     for encoder in encoders:
         if encoder.name not in dataset.encoders or overwrite:
-            dataset = _EmbeddingJob(dataset, encoder, overwrite).run(template)
+            dataset = EmbeddingJob(dataset, encoder, overwrite).run(template, log)
+            manifest.write_dataset(dataset)
             log(f"{'caption vectors':<24}{encoder.name}, {encoder.size} values each")
     return dataset
 
@@ -101,7 +103,7 @@ def _check(dataset: manifest.Dataset, encoder: TextEncoder, overwrite: bool) -> 
         )
 
 
-def _template(dataset: manifest.Dataset, template: str | None) -> str:
+def template_of(dataset: manifest.Dataset, template: str | None) -> str:
     """Returns the template for class names, which must be the one in the records' captions."""
     journal = pathlib.Path(dataset.directory, JOURNAL)
     lines = whole_lines(journal)
@@ -114,7 +116,7 @@ def _template(dataset: manifest.Dataset, template: str | None) -> str:
     return template or recorded or templates.CLASS_TEMPLATE
 
 
-class _EmbeddingJob:
+class EmbeddingJob:
     """One encoder over all shards; each distinct caption is encoded once."""
 
     def __init__(self, dataset: manifest.Dataset, encoder: TextEncoder, overwrite: bool):
@@ -129,12 +131,14 @@ class _EmbeddingJob:
         self._journal = Journal(self._directory / self._folder / "embed.jsonl", identity)
         self._known: dict[str, np.ndarray] = {}
 
-    def run(self, template: str) -> manifest.Dataset:
-        """Writes the vectors, then `dataset.json` with the encoder in it."""
+    def run(self, template: str, log: Callable[[str], None]) -> manifest.Dataset:
+        """Writes the vectors, and returns the data set with the encoder in it."""
         splits = self._dataset.splits
         total = sum(self._dataset.records(split) for split in splits)
         sums, count = np.zeros(self._encoder.size, np.float64), 0
-        with tqdm(total=total, unit=" images", desc=self._encoder.name, disable=None) as bar:
+        what = f"caption vectors of {self._encoder.name}"
+        with Progress(what, total, "images", log) as progress:
+            done = 0
             for split, number, shard in [
                 (name, *numbered) for name in splits for numbered in enumerate(splits[name])
             ]:
@@ -143,11 +147,16 @@ class _EmbeddingJob:
                 if vectors is None:
                     whole = os.path.isabs(shard.path)  # It is used where it lies.
                     path = f"{split}/{number:05d}.tfrecord" if whole else shard.path
-                    vectors = self._write(shard, captions, path)
+
+                    def encoded(share: float, done=done, records=shard.records) -> None:
+                        progress.reach(done + int(share * records))
+
+                    vectors = self._write(shard, captions, path, encoded)
                 if split == "train":
                     sums += sum(rows.astype(np.float64).sum(axis=0) for rows in vectors)
                     count += sum(np.any(rows, axis=1).sum() for rows in vectors)
-                bar.update(shard.records)
+                done += shard.records
+                progress.reach(done)
         if self._dataset.class_names:
             self._write_classes(template)
         return self._enter(template, sums / max(count, 1))
@@ -180,10 +189,16 @@ class _EmbeddingJob:
             captions.append(texts)
         return captions
 
-    def _write(self, shard: Shard, captions: list[list[str]], path: str) -> list[np.ndarray]:
+    def _write(
+        self,
+        shard: Shard,
+        captions: list[list[str]],
+        path: str,
+        encoded: Callable[[float], None],
+    ) -> list[np.ndarray]:
         """Encodes what is new in a shard and writes its vectors under a path."""
         texts = {text for of_image in captions for text in of_image}
-        found = self._encode(texts)
+        found = self._encode(texts, encoded)
         writer = ShardWriter(self._directory, f"{self._folder}/{path}")
         vectors, rejected = [], collections.Counter()
         for of_image in captions:
@@ -203,8 +218,15 @@ class _EmbeddingJob:
         if len(self._known) < _REMEMBERED:
             self._known |= vectors
 
-    def _encode(self, captions: set[str]) -> dict[str, np.ndarray]:
-        """Returns float16 unit rows; zeros and what is not finite stay so."""
+    def _encode(
+        self, captions: set[str], encoded: Callable[[float], None] = lambda share: None
+    ) -> dict[str, np.ndarray]:
+        """Returns float16 unit rows; zeros and what is not finite stay so.
+
+        Args:
+            captions: What to encode.
+            encoded: Receives now and then the share of them that is done.
+        """
         rows = {text: self._known[text] for text in captions if text in self._known}
         fresh = sorted(captions - rows.keys(), key=lambda text: (len(text), text))
         for start in range(0, len(fresh), _CHUNK):
@@ -215,9 +237,8 @@ class _EmbeddingJob:
                     f"text encoder: expected vectors [{len(chunk)}, {self._encoder.size}], "
                     f"received {list(vectors.shape)} from {self._encoder.handle}"
                 )
-            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-            units = vectors / np.where(lengths > 0, lengths, 1)
-            rows |= zip(chunk, units.astype("<f2"), strict=True)
+            rows |= zip(chunk, unit_rows(vectors).astype("<f2"), strict=True)
+            encoded(len(rows) / len(captions))
         self._remember(rows)
         return rows
 
@@ -227,14 +248,13 @@ class _EmbeddingJob:
         captions = [templates.class_caption(template, name) for name in names]
         rows = self._encode(set(captions))
         table = np.nan_to_num(np.array([rows[text] for text in captions], np.float32))
-        lengths = np.linalg.norm(table, axis=1, keepdims=True)  # Float16 rounded them.
         buffer = io.BytesIO()
-        np.save(buffer, table / np.where(lengths > 0, lengths, 1))
+        np.save(buffer, unit_rows(table))  # Again, since float16 rounded them.
         path = self._directory / self._folder / "classes.npy"
         files.write_atomic(path, buffer.getvalue())
 
     def _enter(self, template: str, mean: np.ndarray) -> manifest.Dataset:
-        """Returns the data set with this encoder, as `dataset.json` now has it."""
+        """Returns the data set with this encoder."""
         name = self._encoder.name
         entries = self._journal.entries
         rejected = collections.Counter()
@@ -257,13 +277,11 @@ class _EmbeddingJob:
                 for split, shards in self._dataset.splits.items()
             },
         )
-        dataset = dataclasses.replace(
+        return dataclasses.replace(
             self._dataset,
             encoders=self._dataset.encoders | {name: encoder},
             rejected=of_others | dict(rejected),
         )
-        manifest.write_dataset(dataset)
-        return dataset
 
 
 def _floats(vector: np.ndarray) -> tuple[float, ...]:

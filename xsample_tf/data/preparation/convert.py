@@ -5,6 +5,7 @@ import hashlib
 
 from xsample_tf.data import image_files, records, sources
 from xsample_tf.data.preparation.filters import Quality
+from xsample_tf.errors import InputError
 from xsample_tf.templates import class_caption
 
 
@@ -33,18 +34,20 @@ class RecordBuilder:
         template: Makes class names captions where the source has none.
         validation_fraction: Share of the images that the hash gives to "val".
         quality: Rules for captions and images.
+        feature_default: Takes the place of missing numbers; None makes them an error.
     """
 
     template: str
     validation_fraction: float
     quality: Quality
+    feature_default: float | None = None
 
     def __call__(self, source: sources.Source, prefix: str, sample: sources.Sample) -> Outcome:
         """Returns the record of a sample of `source`, its key after `prefix`."""
         key = prefix + sample.key
         if sample.fault:
             return Outcome(key, (sample.fault,))
-        captions, reasons = self._captions(source, sample)
+        captions, reasons = self.captions(source.captioned, source.classes, sample)
         if reasons and not captions:
             return Outcome(key, reasons)
         try:
@@ -53,7 +56,17 @@ class RecordBuilder:
             image, encoded_again = image_files.normalize(content, form)
         except image_files.ImageError as error:
             return Outcome(key, (*reasons, str(error)))
-        record = records.serialize(image, key, captions, sample.label)
+        except InputError:
+            raise
+        except Exception as error:  # One image never ends the run.
+            return Outcome(key, (*reasons, f"error_{type(error).__name__}"))
+        numbers = {
+            column.stored_name: column.numbers(
+                sample.numbers[column.name], self.feature_default, key
+            )
+            for column in source.columns
+        }
+        record = records.serialize(image, key, captions, sample.label, numbers)
         digest = hashlib.sha256(content).digest()
         split = self._split(digest)
         return Outcome(key, reasons, record, split, len(captions), encoded_again, digest)
@@ -63,15 +76,21 @@ class RecordBuilder:
         place = int.from_bytes(digest[:8], "big") / 2.0**64
         return "val" if place < self.validation_fraction else "train"
 
-    def _captions(
-        self, source: sources.Source, sample: sources.Sample
+    def captions(
+        self, captioned: bool, classes: sources.Classes | None, sample: sources.Sample
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Returns the captions of a record, and the reasons why others are left out."""
-        names = source.classes.names if source.classes else None
+        """Returns the captions of a record, and the reasons why others are left out.
+
+        Args:
+            captioned: Whether the source has captions of its own.
+            classes: The classes of the source.
+            sample: The sample.
+        """
+        names = classes.names if classes else None
         limit = len(names) if names else 1 << 24  # Keras hands labels to losses as float32.
         if sample.label is not None and not 0 <= sample.label < limit:
             return (), ("label_out_of_range",)
-        if source.captioned:
+        if captioned:
             found = [self.quality.caption(caption) for caption in sample.captions] or [
                 ("", "missing_caption")
             ]

@@ -8,7 +8,14 @@ from xsample_tf.errors import InputError
 
 ARROW = "=>"
 # What a filter leaves out says nothing about whether the source was read as it should be.
-_FILTERED = {"too_small", "extreme_aspect", "duplicate_image", "short_caption", "long_caption"}
+_FILTERED = {
+    "too_small",
+    "extreme_aspect",
+    "duplicate_image",
+    "already_there",
+    "short_caption",
+    "long_caption",
+}
 
 
 @dataclasses.dataclass(frozen=True)

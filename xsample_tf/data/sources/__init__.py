@@ -1,24 +1,30 @@
 """Sources of images and captions, a file for each kind."""
 
 from xsample_tf.data.sources.base import (
+    SOURCES,
     UNKNOWN_CLASS,
     Classes,
+    FileList,
     Options,
     Sample,
     Source,
     TFRecordFiles,
     only_column,
+    register,
 )
-from xsample_tf.data.sources.registry import KINDS, open_source
+from xsample_tf.data.sources.open_source import changed_options, open_source
 
 __all__ = [
-    "KINDS",
+    "SOURCES",
     "UNKNOWN_CLASS",
     "Classes",
+    "FileList",
     "Options",
     "Sample",
     "Source",
     "TFRecordFiles",
+    "changed_options",
     "only_column",
     "open_source",
+    "register",
 ]

@@ -1,29 +1,33 @@
 """Sources of many archives (tars, folders of files, TFRecord), read one archive after the other.
 
-Opening such a source reads what stands where, and keeps a count per archive. The samples of one
-archive are listed when the preparation comes to it, and images are read from where they lie.
+Opening such a source looks at its first samples. A count per archive is taken before the work, the
+samples of one archive are listed when the preparation comes to it, and images are read from where
+they lie.
 """
 
 import abc
 import bisect
 import collections
 import dataclasses
+import functools
 import hashlib
-import json
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 
 from tqdm import tqdm
 
 from xsample_tf.data import image_files
+from xsample_tf.data.feature_columns import choose_columns
 from xsample_tf.data.sources.base import Classes, Options, Sample, clean_key
-from xsample_tf.data.sources.byte_ranges import ByteRange, tar_members
-from xsample_tf.data.sources.columns import CAPTION_COLUMNS, label_of, texts_of
+from xsample_tf.data.sources.byte_ranges import ByteRange
+from xsample_tf.data.sources.formats import SAMPLE_ROWS, Row
+from xsample_tf.data.sources.interpretation import roles, splits, values
+from xsample_tf.data.sources.interpretation.labels import label_of
+from xsample_tf.data.sources.interpretation.values import Path
 from xsample_tf.errors import InputError
 
-IMAGE_TYPES = ("jpg", "jpeg", "png", "webp")
 DAMAGED = "archive_damaged"  # Cut in the middle, or not one at all; what stands before is used.
-_TRIED = 64  # Samples that are looked at to learn whether there are captions.
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,19 +38,32 @@ class SkippedSample:
     reason: str
 
 
+@dataclasses.dataclass
+class Fields:
+    """The fields of the first samples; see `roles.Sampled`."""
+
+    file: str
+    sample: list[Row]
+    columns: Sequence[str] = ()
+
+    def __post_init__(self):
+        self.columns = tuple(dict.fromkeys(name for row in self.sample for name in row))
+
+
 class Archives(abc.ABC):
     """A `sources.Source` over archives, in their order and that of the samples within each.
 
-    Keys begin with the archive's name, so that archives may use the same keys.
+    Keys begin with the archive's name, so that archives may use the same keys. Archives whose names
+    say splits, such as `train-00000.tar` and `test-00000.tar`, are used as `splits.choose` says.
 
     Args:
         files: The archives.
-        classes: Classes that the labels must be of.
         options: Columns.
+        classes: Classes that the labels must be of.
         rejected: What was left out before, by reason.
 
     Raises:
-        InputError: no sample in any of them.
+        InputError: No sample in any of them, or captions that cannot be told or used.
     """
 
     default_resize = 256
@@ -60,50 +77,124 @@ class Archives(abc.ABC):
         rejected: collections.Counter | None = None,
     ):
         self.classes = classes
-        self.rejected = rejected or collections.Counter()
         self._options = options
         self._files = files
         self._common = os.path.commonpath([os.path.dirname(file) or "." for file in files])
-        digest = hashlib.sha256(
-            repr(
-                (options.caption_columns, options.label_column, classes and classes.names)
-            ).encode()
-        )
-        self._ends: list[int] = []
-        for file in tqdm(files, desc="archives", unit="", disable=None):
-            count = len(self._listed(file))
-            self._ends.append(count + (self._ends[-1] if self._ends else 0))
-            digest.update(repr((self.name(file), count)).encode())
-        self.counts = {"all": self._ends[-1]}
-        self.fingerprint = digest.hexdigest()[:16]
+        self._given = rejected or collections.Counter()
         self._last: tuple[str, list] = ("", [])  # The list of the archive that was read last.
-        tried = list(self.samples("all", 0, min(_TRIED, self.counts["all"])))
-        faults = collections.Counter(sample.fault for sample in tried)
-        if not faults[""] and len(tried) == self.counts["all"]:
-            found = ", ".join(f"{reason} {count}" for reason, count in faults.items())
-            raise InputError(f"source: no image in {files[0]}: {found or 'it is empty'}")
-        self.captioned = any(sample.captions for sample in tried)
-        if options.caption_columns and faults[""] and not self.captioned:
-            raise InputError(
-                f"caption_column: expected {', '.join(options.caption_columns)} in the fields of "
-                f"{files[0]}, received none in the first {len(tried)} images"
-            )
+        found = {file: splits.split_of_file(self.name(file)) or "train" for file in files}
+        uses, self._split_notes = splits.choose(
+            dict.fromkeys(found.values()), options.validation_split
+        )
+        self._by_use: dict[str, list[str]] = {use: [] for use in uses.values()}
+        self._unused = [file for file in files if found[file] not in uses]
+        for file in files:
+            if found[file] in uses:
+                self._by_use[uses[found[file]]].append(file)
+        self.why = [*self._split_notes]
+        self._first = self._first_entries()
+        rows = self._first_rows(self._first)
+        self.captions = self.choose_captions(Fields(files[0], rows))
+        self._label = self._label_path(Fields(files[0], rows))
+        self._numbers = roles.roles_of_numbers(Fields(files[0], rows), options)
+        found = {name: map(path.value, rows) for name, path in self._numbers.items()}
+        self.columns = choose_columns(options.feature_columns, found, files[0])
+        self.captioned = bool(self.captions)
 
     @abc.abstractmethod
     def listed(self, file: str) -> list:
-        """Returns what `sample` takes, or `SkippedSample`s, for each sample of an archive."""
+        """Returns an entry, or a `SkippedSample`, for each sample of an archive."""
 
     @abc.abstractmethod
+    def key(self, entry: object) -> str:
+        """Returns the key of a sample."""
+
+    @abc.abstractmethod
+    def fields(self, entry: object) -> Row:
+        """Returns what a sample has besides its image, by name.
+
+        Raises:
+            image_files.ImageError: With the reason why there is nothing.
+        """
+
+    @abc.abstractmethod
+    def image(self, entry: object) -> object:
+        """Returns what `read` takes; None where the sample has no image."""
+
+    def choose_captions(self, fields: Fields) -> tuple[roles.CaptionColumn, ...]:
+        """Chooses where the captions stand, on the first samples."""
+        return roles.choose_captions(fields, self._options, set(), self.why)
+
     def sample(self, entry: object) -> Sample:
         """Returns a sample from its entry of the list."""
+        key = self.key(entry)
+        try:
+            image = self.image(entry)
+            if image is None:
+                return Sample(key, None, fault="missing_image")
+            row = self.fields(entry)
+            captions = [text for column in self.captions for text in column.texts(row)]
+        except values.NotText:
+            return Sample(key, None, fault="caption_not_text")
+        except image_files.ImageError as error:
+            return Sample(key, None, fault=str(error))
+        label = label_of(self._label.value(row), self.classes) if self._label else None
+        numbers = {name: path.value(row) for name, path in self._numbers.items()}
+        return Sample(key, image, tuple(captions), label, numbers=numbers)
+
+    def understanding(self) -> list[str]:
+        """See `Source`."""
+        more = f", the first of {len(self._files):,}" if len(self._files) > 1 else ""
+        return [f"archive: {self._files[0]}{more}", *self.why]
+
+    def preview(self, count: int) -> tuple[list[Sample], Classes | None]:
+        """See `Source`."""
+        return [self.sample(entry) for entry in self._first[:count]], self.classes
+
+    @functools.cached_property
+    def _ends(self) -> dict[str, list[int]]:
+        """Where the samples of each archive end, by use."""
+        ends = {}
+        with tqdm(desc="archives", total=len(self._files), unit="", disable=None) as bar:
+            for use, files in self._by_use.items():
+                counts = [len(self._listed(file)) for file in files if not bar.update()]
+                ends[use] = list(itertools.accumulate(counts))
+        return ends
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """See `Source`."""
+        return {use: ends[-1] for use, ends in self._ends.items()}
+
+    @functools.cached_property
+    def rejected(self) -> collections.Counter:
+        """See `Source`."""
+        left_out = collections.Counter(self._given)
+        for file in self._unused:
+            split = splits.split_of_file(self.name(file))
+            left_out[f"split_{split}"] += len(self._listed(file))
+        return left_out
+
+    @property
+    def fingerprint(self) -> str:
+        """See `Source`."""
+        columns = self._options.caption_columns, self._options.label_column
+        digest = hashlib.sha256(repr((*columns, self.classes and self.classes.names)).encode())
+        for use, files in self._by_use.items():
+            counts = [end - start for start, end in itertools.pairwise([0, *self._ends[use]])]
+            for file, count in zip(files, counts, strict=True):
+                digest.update(repr((self.name(file), count)).encode())
+        digest.update(repr([column.lists for column in self.captions]).encode())
+        return digest.hexdigest()[:16]
 
     def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
         """See `sources.Source`."""
-        for index in range(bisect.bisect_right(self._ends, start), len(self._files)):
-            first = self._ends[index - 1] if index else 0
+        files, ends = self._by_use[split], self._ends[split]
+        for index in range(bisect.bisect_right(ends, start), len(files)):
+            first = ends[index - 1] if index else 0
             if first >= stop:
                 return
-            for entry in self._list(self._files[index])[max(start - first, 0) : stop - first]:
+            for entry in self._list(files[index])[max(start - first, 0) : stop - first]:
                 if isinstance(entry, SkippedSample):
                     yield Sample(entry.key, None, fault=entry.reason)
                 else:
@@ -114,7 +205,47 @@ class Archives(abc.ABC):
         return image if isinstance(image, bytes) else image.read()
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_last": ("", [])}
+        return self.__dict__ | {"_last": ("", []), "_first": []}
+
+    def name(self, file: str) -> str:
+        """Returns what an archive is called in keys."""
+        return clean_key(os.path.relpath(file, self._common))
+
+    def _label_path(self, fields: Fields) -> Path | None:
+        """Where the label stands: as the flag says, else in "cls"."""
+        column = self._options.label_column
+        if column == roles.NONE or (column is None and "cls" not in fields.columns):
+            return None
+        reason = "--label_column" if column else "its name; --label_column=none leaves it out"
+        self.why.append(f"label: {column or 'cls'!r} ({reason})")
+        return Path(column or "cls", fields.columns, "label_column", fields.file)
+
+    def _first_entries(self) -> list:
+        """The first entries that are samples; an error where there is none at all."""
+        found, skipped = [], collections.Counter()
+        for file in itertools.chain.from_iterable(self._by_use.values()):
+            for entry in self._list(file)[: SAMPLE_ROWS - len(found)]:
+                if isinstance(entry, SkippedSample):
+                    skipped[entry.reason] += 1
+                elif self.image(entry) is None:
+                    skipped["missing_image"] += 1
+                else:
+                    found.append(entry)
+            if len(found) >= SAMPLE_ROWS:
+                break
+        if not found:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in skipped.items())
+            raise InputError(f"source: no image in {self._files[0]}: {reasons or 'it is empty'}")
+        return found
+
+    def _first_rows(self, entries: list) -> list[Row]:
+        rows = []
+        for entry in entries:
+            try:
+                rows.append(self.fields(entry))
+            except image_files.ImageError:  # Counted when the preparation comes to it.
+                continue
+        return rows
 
     def _list(self, file: str) -> list:
         if self._last[0] != file:
@@ -126,100 +257,3 @@ class Archives(abc.ABC):
             return self.listed(file)
         except OSError as error:
             raise InputError(f"source: cannot read {file} ({error})") from error
-
-    def name(self, file: str) -> str:
-        """Returns what an archive is called in keys."""
-        return clean_key(os.path.relpath(file, self._common))
-
-    def label(self, fields: dict, found: object = None) -> int | None:
-        """Returns the label in `--label_column` of the fields, else of the value found."""
-        column = self._options.label_column
-        return label_of(fields.get(column) if column else found, self.classes)
-
-    def captions(self, fields: dict) -> tuple[str, ...]:
-        """Returns the captions in `--caption_column` of the fields, else under the usual name."""
-        usual = [name for name in CAPTION_COLUMNS if name in fields][:1]
-        columns = self._options.caption_columns or usual
-        return tuple(text for column in columns for text in texts_of(fields.get(column)))
-
-
-class KeyedArchive(Archives):
-    """Archives of members that belong together by name: `KEY.jpg`, `KEY.txt`, `KEY.json`.
-
-    A member is an image (`jpg`, `jpeg`, `png`, `webp`), a caption (`txt`), a class (`cls`: a
-    number, or a key of the classes) or fields (`json`). A caption is taken from the text, or
-    without one from the fields; with `--caption_column` from these alone.
-    """
-
-    @abc.abstractmethod
-    def members(self, file: str) -> Iterator[tuple[str, ByteRange] | SkippedSample]:
-        """Yields name and place of each member, and last of all what is wrong with the archive."""
-
-    def listed(self, file: str) -> list:
-        """See `Archives`."""
-        groups: dict[str, dict[str, ByteRange]] = {}
-        faults = []
-        for member in self.members(file):
-            if isinstance(member, SkippedSample):
-                faults.append(member)
-                continue
-            path, piece = member
-            folder, name = os.path.split(path)
-            stem, _, kind = name.partition(".")
-            if stem:  # Else a hidden file.
-                key = f"{self.name(file)}/{clean_key(os.path.join(folder, stem))}"
-                kinds = groups.setdefault(key, {})
-                if kind.lower() in kinds:
-                    faults.append(SkippedSample(key, "duplicate_key"))
-                kinds.setdefault(kind.lower(), piece)
-        wanted = {*IMAGE_TYPES, "txt", "json", "cls"}
-        return [group for group in groups.items() if not wanted.isdisjoint(group[1])] + faults
-
-    def sample(self, entry: tuple[str, dict[str, ByteRange]]) -> Sample:
-        """See `Archives`."""
-        key, kinds = entry
-        image = next((kinds[kind] for kind in IMAGE_TYPES if kind in kinds), None)
-        if image is None:
-            return Sample(key, None, fault="missing_image")
-        try:
-            return self._sample(key, image, kinds)
-        except image_files.ImageError as error:
-            return Sample(key, None, fault=str(error))
-
-    def _sample(self, key: str, image: ByteRange, kinds: dict[str, ByteRange]) -> Sample:
-        options = self._options
-        from_text = "txt" in kinds and not options.caption_columns
-        fields = {}
-        if "json" in kinds and not (from_text and not options.label_column):
-            try:
-                fields = json.loads(_text(kinds["json"]))
-            except ValueError:
-                fields = None
-            if not isinstance(fields, dict):
-                return Sample(key, None, fault="malformed_json")
-        captions = (_text(kinds["txt"]),) if from_text else self.captions(fields)
-        found = _text(kinds["cls"]).strip() if "cls" in kinds else None
-        return Sample(key, image, captions, self.label(fields, found))
-
-
-class Tars(KeyedArchive):
-    """Plain tars, as `webdataset` writes them."""
-
-    def members(self, file: str) -> Iterator[tuple[str, ByteRange] | SkippedSample]:
-        """See `KeyedArchive`."""
-        for member in tar_members(file):
-            yield member or SkippedSample(self.name(file), DAMAGED)
-
-
-class Folders(KeyedArchive):
-    """Folders of files."""
-
-    def members(self, file: str) -> Iterator[tuple[str, ByteRange] | SkippedSample]:
-        """See `KeyedArchive`."""
-        for entry in sorted(os.scandir(file), key=lambda entry: entry.name):
-            if entry.is_file():
-                yield entry.name, ByteRange(entry.path, 0, entry.stat().st_size)
-
-
-def _text(piece: ByteRange) -> str:
-    return piece.read().decode("utf-8", "surrogateescape")

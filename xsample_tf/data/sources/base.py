@@ -4,16 +4,21 @@ import collections
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from xsample_tf.data import image_files
+from xsample_tf.data.feature_columns import FeatureColumn, names_of
 from xsample_tf.data.records import FeatureNames
 from xsample_tf.errors import InputError
+from xsample_tf.registry import Registry
 
 UNKNOWN_CLASS = -1
+
+SOURCES = Registry("source", "xsample_tf.data.sources")
+register = SOURCES.register
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,7 +27,8 @@ class Sample:
 
     `label` is None where the source has none, outside 0..C-1 where it names an unknown class.
     Text that is not UTF-8 arrives as Python reads file names: with surrogate escapes.
-    `fault` is the reason why the source has no image or captions for it.
+    `fault` is the reason why the source has no image or captions for it. `numbers` are the values
+    of feature columns by name, as the source has them.
     """
 
     key: str
@@ -30,6 +36,7 @@ class Sample:
     captions: tuple[str, ...] = ()
     label: int | None = None
     fault: str = ""
+    numbers: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,23 +67,39 @@ class Options:
         caption_columns: Columns of captions, each a text or a list of texts; empty as above.
         label_column: Column of the class, a number or a name; None as above.
         key_column: Column that names the image; None takes its path or its row.
+        split_column: Column of the split of each row; None takes "split" where it has such values.
+        validation_split: Split that validates, such as "test"; None takes "val" where there is one.
+        feature_columns: Columns of numbers that records keep, each NAME or NAME:float.
         image_root: What relative paths of a table are relative to; None is the table's folder.
         class_names: The classes in the order of their labels, each "KEY" or "KEY<TAB>NAME" where
             KEY is what the source has (n01440764) and NAME what a caption should say (tench).
         tfds_dir: Where TFDS keeps its data; None is the default of TFDS.
         validation_fraction: Share of the scenes' count that is generated for validation.
         seed: Orders the samples of sources that can be listed before they are read.
+        own: Values of the options that a kind of source declares for itself, by name, such as
+            {"delimiter": ";"} of table.
     """
 
     image_column: str | None = None
     caption_columns: tuple[str, ...] = ()
     label_column: str | None = None
     key_column: str | None = None
+    split_column: str | None = None
+    validation_split: str | None = None
+    feature_columns: tuple[str, ...] = ()
     image_root: str | None = None
     class_names: tuple[str, ...] = ()
     tfds_dir: str | None = None
     validation_fraction: float = 0.05
     seed: int = 0
+    own: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        if "label" in names_of(self.feature_columns) and self.label_column != "none":
+            raise InputError(
+                "feature_columns: 'label' is the class; keep it as numbers with "
+                "--label_column=none, or name another column"
+            )
 
     def classes(self) -> Classes | None:
         """Returns the classes that `class_names` lists, or None."""
@@ -97,6 +120,7 @@ class Source(Protocol):
         captioned: Whether samples come with captions of their own.
         counts: Number of samples by split: "train" and "val" as the source has them, or "all".
         rejected: What was left out while listing, by reason.
+        columns: The feature columns, decided on the first samples.
         fingerprint: Differs when the samples differ, their order apart.
         default_resize: Shorter side that larger images get unless told otherwise; 0 keeps them.
         shuffled: Whether the order of the samples is a random one already.
@@ -106,9 +130,23 @@ class Source(Protocol):
     captioned: bool
     counts: dict[str, int]
     rejected: collections.Counter
+    columns: tuple[FeatureColumn, ...]
     fingerprint: str
     default_resize: int
     shuffled: bool
+
+    def understanding(self) -> list[str]:
+        """Returns what the source was taken for and why, in lines such as "image: column 'file'".
+
+        Raises:
+            InputError: None of the first images is where the source says.
+        """
+
+    def preview(self, count: int) -> tuple[list[Sample], Classes | None]:
+        """Returns the first samples, and the classes as far as they are known by then.
+
+        Only the beginning of the source is read.
+        """
 
     def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
         """Yields the samples at positions [start, stop) of `split`, always the same ones."""
@@ -149,6 +187,7 @@ class FileList:
 
     default_resize = 0
     shuffled = True
+    columns: tuple[FeatureColumn, ...] = ()
 
     def __init__(
         self,
@@ -162,12 +201,16 @@ class FileList:
         self.rejected = rejected or collections.Counter()
         self.counts = {split: len(samples) for split, samples in splits.items()}
         self._splits = splits
-        digest = hashlib.sha256(repr(classes and classes.names).encode())
-        for split, samples in splits.items():
-            digest.update(split.encode())
-            for sample in sorted(samples, key=lambda sample: sample.key):
-                digest.update(repr((sample.key, sample.captions, sample.label)).encode())
-        self.fingerprint = digest.hexdigest()[:16]
+        self.fingerprint = fingerprint_of(splits, classes)
+
+    def understanding(self) -> list[str]:
+        """See `Source`; a source of your own says more."""
+        return [f"{split}: {count:,} images" for split, count in self.counts.items()]
+
+    def preview(self, count: int) -> tuple[list[Sample], Classes | None]:
+        """See `Source`."""
+        first = next(iter(self._splits.values()), [])
+        return first[:count], self.classes
 
     def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
         """See `Source`."""
@@ -178,12 +221,24 @@ class FileList:
         return read_file(image)
 
 
+def fingerprint_of(splits: dict[str, list[Sample]], classes: Classes | None) -> str:
+    """Returns a hash of the samples of each split that does not depend on their order."""
+    digest = hashlib.sha256(repr(classes and classes.names).encode())
+    for split, samples in splits.items():
+        digest.update(split.encode())
+        for sample in sorted(samples, key=lambda sample: sample.key):
+            digest.update(repr((sample.key, sample.captions, sample.label)).encode())
+    return digest.hexdigest()[:16]
+
+
 def read_file(path: str) -> bytes:
     """Returns the bytes of a file; an `images.ImageError` says why there are none."""
     try:
         return pathlib.Path(path).read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise image_files.ImageError("missing_file") from error
+    except PermissionError as error:
+        raise image_files.ImageError("permission_denied") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path.
         raise image_files.ImageError("unreadable_file") from error
 

@@ -14,7 +14,7 @@ import scipy.io
 from tqdm import tqdm
 
 from xsample_tf.data.sources.archives import DAMAGED
-from xsample_tf.data.sources.base import Classes, Options, Sample, clean_key
+from xsample_tf.data.sources.base import Classes, Options, Sample, clean_key, register
 from xsample_tf.data.sources.byte_ranges import ByteRange, tar_members
 from xsample_tf.errors import InputError
 
@@ -23,6 +23,7 @@ DEVKIT = "ILSVRC2012_devkit_t12"
 _TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 
 
+@register("imagenet")
 class ImageNet:
     """A `sources.Source` over the tars of ILSVRC 2012, whose images are read where they lie.
 
@@ -45,6 +46,7 @@ class ImageNet:
 
     default_resize = 0
     shuffled = True
+    columns = ()
     captioned = False
 
     def __init__(self, where: str, options: Options, classes: Classes | None):
@@ -73,6 +75,17 @@ class ImageNet:
         for rows in self._rows.values():
             digest.update(np.sort(rows, order=["label", "name"]).tobytes())
         self.fingerprint = digest.hexdigest()[:16]
+
+    def understanding(self) -> list[str]:
+        """See `Source`."""
+        held_out = VAL if "val" in self._rows else "a part of the training images"
+        lines = [f"imagenet: {self._root}, validation: {held_out}"]
+        return [*lines, "captions: none; class names fill the template"]
+
+    def preview(self, count: int) -> tuple[list[Sample], Classes | None]:
+        """See `Source`."""
+        split = next(iter(self._rows))
+        return list(self.samples(split, 0, count)), self.classes
 
     def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
         """See `sources.Source`."""

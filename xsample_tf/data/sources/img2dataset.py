@@ -10,26 +10,24 @@ import pyarrow
 import pyarrow.parquet
 import tensorflow as tf
 
+from xsample_tf.data import image_files
 from xsample_tf.data.records import FeatureNames
-from xsample_tf.data.sources import table_files
-from xsample_tf.data.sources.archives import (
-    DAMAGED,
-    IMAGE_TYPES,
-    Archives,
-    Folders,
-    SkippedSample,
-    Tars,
-)
+from xsample_tf.data.sources.archives import DAMAGED, Archives, Fields, SkippedSample
 from xsample_tf.data.sources.base import (
     FETCH,
     Classes,
     Options,
-    Sample,
     TFRecordFiles,
     clean_key,
     only_column,
+    register,
 )
 from xsample_tf.data.sources.byte_ranges import ByteRange, record_ranges
+from xsample_tf.data.sources.formats import Row
+from xsample_tf.data.sources.formats.cells import ParquetCell, ParquetImages
+from xsample_tf.data.sources.interpretation import roles
+from xsample_tf.data.sources.interpretation.values import Path
+from xsample_tf.data.sources.members import CAPTION_LINES, IMAGE_TYPES, Folders, KeyedArchive, Tars
 from xsample_tf.errors import InputError
 
 # What stands in a status, and the class that it is counted under.
@@ -47,7 +45,10 @@ _STATUSES = (
 )
 
 
-def open_img2dataset(where: str, options: Options, classes: Classes | None) -> Archives:
+@register("img2dataset", options=[CAPTION_LINES])
+def open_img2dataset(
+    where: str, options: Options, classes: Classes | None, caption_lines: str = "auto"
+) -> Archives:
     """Opens `img2dataset:DIR`, the output folder of img2dataset in any of its formats.
 
     Links that it failed to fetch are counted as "fetch_" and the class of the failure.
@@ -67,7 +68,8 @@ def open_img2dataset(where: str, options: Options, classes: Classes | None) -> A
         (Rows, [str(path) for path in shards if path.suffix == ".parquet"]),
     ):
         if found:
-            return kind(found, options, classes, failed_fetches(root))
+            more = {"caption_lines": caption_lines} if issubclass(kind, KeyedArchive) else {}
+            return kind(found, options, classes, failed_fetches(root), **more)
     raise InputError(
         f"source: expected what img2dataset writes in {where} (00000.tar, 00000.tfrecord, "
         "00000.parquet or folders 00000), found none"
@@ -76,6 +78,8 @@ def open_img2dataset(where: str, options: Options, classes: Classes | None) -> A
 
 class Examples(Archives):
     """TFRecord files of `tf.train.Example` with `jpg`, `txt` and the fields of the link."""
+
+    _record: tuple[object, Row] = (None, {})  # The one that was read last, and its place.
 
     def listed(self, file: str) -> list:
         """See `Archives`."""
@@ -101,32 +105,44 @@ class Examples(Archives):
             )
         return TFRecordFiles({"all": tuple(files)}, FeatureNames(image, "key", captions, ""))
 
-    def sample(self, entry: tuple[int, ByteRange]) -> Sample:
+    def key(self, entry: tuple[int, ByteRange]) -> str:
         """See `Archives`."""
-        index, piece = entry
-        key = f"{self.name(piece.file)}/{index:07d}"
+        index, place = entry
         try:
-            features = tf.train.Example.FromString(piece.read()).features.feature
-        except Exception:  # Protobuf's error class depends on its implementation.
-            return Sample(key, None, fault="malformed_record")
-        fields = {name: _value(name, feature) for name, feature in features.items()}
-        image = next((fields[kind] for kind in IMAGE_TYPES if fields.get(kind)), None)
-        if image is None:
-            return Sample(key, None, fault="missing_image")
-        if "key" in fields:
-            key = f"{self.name(piece.file)}/{clean_key(str(fields['key']))}"
-        if "txt" in fields and not self._options.caption_columns:
-            fields = {"caption": fields["txt"]} | {
-                k: v for k, v in fields.items() if k != "caption"
-            }
-        return Sample(key, image, self.captions(fields), self.label(fields))
+            own = self.fields(entry).get("key")
+        except image_files.ImageError:
+            own = None
+        return f"{self.name(place.file)}/{clean_key(str(own)) if own else f'{index:07d}'}"
+
+    def image(self, entry: tuple[int, ByteRange]) -> bytes | None:
+        """See `Archives`."""
+        fields = self.fields(entry)
+        return next((fields[kind] for kind in IMAGE_TYPES if fields.get(kind)), None)
+
+    def fields(self, entry: tuple[int, ByteRange]) -> Row:
+        """See `Archives`; the record that was read last is kept."""
+        index, place = entry
+        if self._record[0] != (place.file, index):
+            try:
+                features = tf.train.Example.FromString(place.read()).features.feature
+            except image_files.ImageError:
+                raise
+            except Exception as error:  # Protobuf's error class depends on its implementation.
+                raise image_files.ImageError("malformed_record") from error
+            row = {name: _value(name, feature) for name, feature in features.items()}
+            self._record = (place.file, index), row
+        return self._record[1]
+
+    def choose_captions(self, fields: Fields) -> tuple[roles.CaptionColumn, ...]:
+        """See `Archives`."""
+        return _txt_or(fields, self._options, self.why) or super().choose_captions(fields)
 
 
 class Rows(Archives):
     """Parquet files with the image's bytes, the caption and the status of each link in a row."""
 
     def __init__(self, *arguments):
-        self._cells = table_files.ImageCells()
+        self._images = ParquetImages()
         self._group = functools.lru_cache(maxsize=2)(_read_group)
         super().__init__(*arguments)
 
@@ -150,25 +166,42 @@ class Rows(Archives):
                 rows = rows or [{}] * opened.metadata.row_group(group).num_rows
                 for row, fields in enumerate(rows):
                     if fields.get("status", "success") == "success":
-                        found.append(table_files.Cell(file, image, group, row, None))
+                        found.append(ParquetCell(file, image, group, row, 0, None))
         except (OSError, pyarrow.ArrowException):
             return [SkippedSample(self.name(file), DAMAGED)]
         return found
 
-    def sample(self, entry: table_files.Cell) -> Sample:
+    def key(self, entry: ParquetCell) -> str:
         """See `Archives`."""
-        key = f"{self.name(entry.file)}/{entry.group}-{entry.row}"
         try:
-            fields = self._group(entry.file, entry.group, entry.column)[entry.row]
-        except (OSError, UnicodeDecodeError, pyarrow.ArrowException):
-            return Sample(key, None, fault="unreadable_row")
-        if "key" in fields:
-            key = f"{self.name(entry.file)}/{clean_key(str(fields['key']))}"
-        return Sample(key, entry, self.captions(fields), self.label(fields))
+            own = self.fields(entry).get("key")
+        except image_files.ImageError:
+            own = None
+        own = clean_key(str(own)) if own else f"{entry.group}-{entry.row}"
+        return f"{self.name(entry.file)}/{own}"
 
-    def read(self, image: table_files.Cell) -> bytes:
+    def image(self, entry: ParquetCell) -> ParquetCell:
+        """See `Archives`."""
+        return entry
+
+    def fields(self, entry: ParquetCell) -> Row:
+        """See `Archives`."""
+        try:
+            return self._group(entry.file, entry.group, entry.column)[entry.row]
+        except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
+            raise image_files.ImageError("unreadable_row") from error
+
+    def read(self, image: ParquetCell) -> bytes:
         """See `sources.Source`."""
-        return self._cells.read(image) or b""
+        return self._images.read(image) or b""
+
+
+def _txt_or(fields: Fields, options: Options, why: list[str]) -> tuple[roles.CaptionColumn, ...]:
+    """The captions in `txt`, as img2dataset calls them; none where another column is named."""
+    if options.caption_columns or "txt" not in fields.columns:
+        return ()
+    why.append("captions: feature 'txt'")
+    return (roles.CaptionColumn(Path("txt", ["txt"], "caption_column", fields.file)),)
 
 
 def failed_fetches(root: pathlib.Path) -> collections.Counter:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from xsample_tf.data import image_files, scenes
-from xsample_tf.data.sources.base import Classes, Options, Sample
+from xsample_tf.data.sources.base import Classes, Options, Sample, register
 from xsample_tf.errors import InputError, suggest
 
 
+@register("scenes")
 class Scenes:
     """A `Source` of generated captioned images, `count=4000,size=48,seed=0,correlation=0.0`.
 
@@ -18,9 +19,11 @@ class Scenes:
 
     default_resize = 0
     shuffled = True
+    columns = ()
     _DEFAULTS = {"count": 4000, "size": 64, "seed": 0, "correlation": 0.0}
 
-    def __init__(self, where: str, options: Options):
+    def __init__(self, where: str, options: Options, classes: Classes | None = None):
+        del classes  # Scenes have classes of their own.
         self._values = dict(self._DEFAULTS)
         for item in where.split(","):
             name, _, text = item.partition("=")
@@ -39,6 +42,15 @@ class Scenes:
         self.counts = {"train": count} | ({"val": held_out} if held_out else {})
         self.rejected = collections.Counter()
         self.fingerprint = f"scenes {self._values}"
+
+    def understanding(self) -> list[str]:
+        """See `Source`."""
+        values = ", ".join(f"{name} {value}" for name, value in self._values.items())
+        return [f"scenes: generated, {self.counts['train']:,} for training; {values}"]
+
+    def preview(self, count: int) -> tuple[list[Sample], Classes | None]:
+        """See `Source`."""
+        return list(self.samples("train", 0, min(count, self.counts["train"]))), self.classes
 
     def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
         """See `Source`."""

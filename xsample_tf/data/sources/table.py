@@ -2,148 +2,344 @@
 
 import collections
 import dataclasses
+import functools
 import glob
+import hashlib
+import itertools
 import os
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
+from tqdm import tqdm
 
-from xsample_tf.data.sources import table_files
+from xsample_tf.data import image_files
+from xsample_tf.data.feature_columns import choose_columns
 from xsample_tf.data.sources.base import (
     Classes,
     FileList,
     Options,
     Sample,
     clean_key,
+    fingerprint_of,
     permuted,
     read_file,
+    register,
 )
-from xsample_tf.data.sources.columns import (
-    CAPTION_COLUMNS,
-    is_missing,
-    label_of,
-    texts_of,
-    whole_number,
+from xsample_tf.data.sources.formats import (
+    FORMATS,
+    SAMPLE_ROWS,
+    Row,
+    TableFile,
+    TableStyle,
+    cells,
+    open_file,
 )
+from xsample_tf.data.sources.interpretation import splits, values
+from xsample_tf.data.sources.interpretation.image_places import ImagePlaces
+from xsample_tf.data.sources.interpretation.labels import label_of, whole_number
+from xsample_tf.data.sources.interpretation.roles import Roles, choose_roles, roles_of_numbers
+from xsample_tf.data.sources.links import refuse_links
 from xsample_tf.errors import InputError, suggest
+from xsample_tf.registry import Option
 
-# What people call the columns, looked for in this order when no flag names them.
-_IMAGE = ("image", "image_path", "filepath", "file_name", "filename", "path", "img", "jpg", "png")
-_LINK = ("url", "URL", "image_url")
-_LABEL = ("label", "class", "category")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Columns:
-    image: str
-    captions: tuple[str, ...]
-    label: str | None
-    key: str | None
-
-    def wanted(self) -> list[str]:
-        """All of them, the image first."""
-        others = (*self.captions, self.label, self.key)
-        return list(dict.fromkeys([self.image, *(name for name in others if name)]))
+_OPTIONS = (
+    Option("delimiter", "", "What separates the cells of a text table: ';', '|', tab; else found."),
+    Option("encoding", "", "Encoding of a text table, such as cp1252; else found."),
+    Option("columns", "", "Names for the columns of a table without a header line, a,b,c."),
+    Option("image_index", 0, "Which image of a list of images; -1 is the last."),
+)
+_Image = str | cells.LineCell | cells.ParquetCell
 
 
 @dataclasses.dataclass
 class _Record:
-    image: str | table_files.Cell
+    image: _Image
     captions: list[str]
     label: object
+    split: str
+    place: str  # Of its first row, for messages.
+    numbers: dict[str, object]
 
 
+@register("table", options=_OPTIONS)
 class Table(FileList):
     """A `sources.Source` over one table or several alike.
 
-    Rows with the same image path are one sample with several captions, and so are list-valued
-    caption cells and several caption columns.
+    Rows of one image are one sample with several captions: of one path, of one key, or with the
+    same bytes where these stand in the table. So are list-valued cells and several caption columns.
 
     Args:
-        where: FILE.csv, .tsv, .jsonl, .parquet (UTF-8), or a pattern: `data/train-*.parquet`.
+        where: A file (.csv, .tsv, .txt, .json, .jsonl, .parquet), a pattern such as
+            `data/train-*.parquet`, or a folder of tables.
         options: Columns and `image_root`.
         classes: Classes that the labels must be of; None takes the names found.
+        delimiter: What separates the cells of delimited text; "" finds it.
+        encoding: Encoding of text; "" finds it.
+        columns: Names of the columns of text without a header line, separated by commas.
+        image_index: Which image of a list.
 
     Raises:
-        InputError: no such file, an unknown format, a file that cannot be parsed, a missing column,
-            links in place of images, or no row with an image.
+        InputError: no such file, an unknown format, a file that cannot be parsed, columns that
+            cannot be told or used, links in place of images, two labels of one image, or no row
+            with an image.
     """
 
-    def __init__(self, where: str, options: Options, classes: Classes | None):
-        files = _files(where)
-        opened = [table_files.open_file(file) for file in files]
-        _refuse_links(files[0], opened[0], options)
-        columns = _choose_columns(files, opened, options)
-        self._cells = table_files.ImageCells()
-        self._root = options.image_root
-        self._left_out = collections.Counter()
-        common = os.path.commonpath([os.path.dirname(file) or "." for file in files])
-        records: dict[str, _Record] = {}
-        for file, table in zip(files, opened, strict=True):
-            name = os.path.relpath(file, common)
-            for index, row in enumerate(table.rows(columns.wanted())):
-                self._add(records, file, f"{name}/{index:07d}", row, columns)
-        if not records:
-            raise InputError(f"source: no row with an image in {where}")
-        if classes is None and columns.label:
-            classes = _find_classes(records, opened[0], columns.label)
-        samples = [
-            Sample(key, record.image, tuple(record.captions), label_of(record.label, classes))
-            for key, record in records.items()
-        ]
-        order = _permuted_by_row_group if _stored(samples[0]) else permuted
-        super().__init__(
-            {"all": order(samples, options.seed)}, classes, bool(columns.captions), self._left_out
+    def __init__(
+        self,
+        where: str,
+        options: Options,
+        classes: Classes | None,
+        delimiter: str = "",
+        encoding: str = "",
+        columns: str = "",
+        image_index: int = 0,
+    ):
+        self._where, self._options, self._given = where, options, classes
+        self._files = _files(where)
+        names = tuple(name.strip() for name in columns.split(",")) if columns else ()
+        style = TableStyle(delimiter, encoding, names)
+        self._tables = [open_file(file, style) for file in self._files]
+        self._index = image_index
+        for table in self._tables:
+            table.image_index = image_index
+        refuse_links(self._tables[0], options)
+        self.roles = choose_roles(self._tables[0], options)
+        for table in self._tables:
+            _check_columns(table, self.roles)
+        self._numbers = roles_of_numbers(self._tables[0], options)
+        self.columns = choose_columns(
+            options.feature_columns,
+            {name: map(path.value, self._tables[0].sample) for name, path in self._numbers.items()},
+            self._files[0],
         )
+        self._images = cells.ParquetImages()
+        self._places = self._find_places()
+        self.captioned = bool(self.roles.captions)
 
-    def read(self, image: str | table_files.Cell) -> bytes:
-        """See `sources.Source`."""
+    def understanding(self) -> list[str]:
+        """See `Source`."""
+        missing = self._places.describe_missing()
+        if missing:
+            raise InputError(f"image: of the paths in {self._files[0]} {missing}")
+        found = [f"{len(self._files)} files such as"] if len(self._files) > 1 else []
+        lines = [f"table: {' '.join([*found, self._files[0]])}"]
+        lines += [*self._tables[0].notes, *self.roles.why]
+        return lines + ([self._places.note] if self._places.note else [])
+
+    def preview(self, count: int) -> tuple[list[Sample], Classes | None]:
+        """See `Source`."""
+        samples, classes, _ = self._list(SAMPLE_ROWS)
+        return next(iter(samples.values()))[:count], classes
+
+    @functools.cached_property
+    def _listing(self) -> tuple[dict[str, list[Sample]], Classes | None, collections.Counter]:
+        """The samples by split, the classes, and what was left out: a pass over all rows."""
+        return self._list(None)
+
+    def _list(
+        self, limit: int | None
+    ) -> tuple[dict[str, list[Sample]], Classes | None, collections.Counter]:
+        """Lists the samples of all rows, or of at most `limit` rows of the first table."""
+        left_out: collections.Counter = collections.Counter()
+        records: dict[str, _Record] = {}
+        self._hashed: dict[bytes, str] = {}  # Keys by the hash of bytes that stand in rows.
+        common = os.path.commonpath([os.path.dirname(file) or "." for file in self._files])
+        columns = [*self.roles.columns(), *(path.column for path in self._numbers.values())]
+        with tqdm(desc="rows", unit="", disable=True if limit else None) as bar:
+            for table in self._tables[: 1 if limit else None]:
+                name = os.path.relpath(table.file, common)
+                for number, row in itertools.islice(table.rows(columns), limit):
+                    reason = self._add(records, _Place(table, name, number), row)
+                    left_out.update([reason] if reason else [])
+                    bar.update()
+        self._hashed.clear()
+        if not records:
+            found = ", ".join(f"{reason} {count}" for reason, count in left_out.items())
+            raise InputError(
+                f"source: no row with an image in {self._where}" + (f": {found}" if found else "")
+            )
+        classes = self._given
+        if classes is None and self.roles.label:
+            classes = _find_classes(records, self._tables[0], self.roles.label.text)
+        return self._split(records, classes, left_out), classes, left_out
+
+    @property
+    def classes(self) -> Classes | None:
+        """See `Source`."""
+        return self._listing[1]
+
+    @property
+    def rejected(self) -> collections.Counter:
+        """See `Source`."""
+        return self._listing[2]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """See `Source`."""
+        return {split: len(samples) for split, samples in self._listing[0].items()}
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """See `Source`."""
+        return fingerprint_of(self._listing[0], self.classes)
+
+    def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
+        """See `Source`."""
+        return iter(self._listing[0][split][start:stop])
+
+    def read(self, image: _Image) -> bytes:
+        """See `Source`."""
         if isinstance(image, str):
             return read_file(image)
-        content = self._cells.read(image)
+        content = self._stored_bytes(image)
         if content is None and image.path:
-            return read_file(self._path(image.file, image.path))
+            return read_file(self._places.path(image.path))
         return content or b""
 
-    def _add(
+    def _stored_bytes(self, image: cells.LineCell | cells.ParquetCell) -> bytes | None:
+        return image.read() if isinstance(image, cells.LineCell) else self._images.read(image)
+
+    def _find_places(self) -> ImagePlaces:
+        sample = [self._image(self.roles.image.value(row)) for row in self._tables[0].sample]
+        paths = [
+            image.path if isinstance(image, cells.ParquetCell) else image
+            for image in sample
+            if isinstance(image, str)
+        ]
+        root = self._options.image_root
+        folder = os.path.dirname(self._files[0])
+        return ImagePlaces(folder if root is None else root, paths, own_root=root is not None)
+
+    def _image(self, value: object) -> _Image | None:
+        """What a cell says of the image: a path, or where its bytes stand; None for nothing."""
+        if isinstance(value, list):
+            if not -len(value) <= self._index < len(value):
+                return None
+            value = value[self._index]
+        if isinstance(value, str) and value.startswith("{"):
+            value = values.parsed(value)  # How pandas writes {"bytes": ..., "path": ...}.
+        if isinstance(value, dict):
+            texts = [item for item in value.values() if isinstance(item, str)]
+            value = value.get("path") or (texts[0] if texts else None)
+        if values.is_missing(value):
+            return None
+        if isinstance(value, cells.LineCell | cells.ParquetCell):
+            return value
+        return str(value)
+
+    def _add(self, records: dict[str, _Record], place: "_Place", row: Row) -> str:
+        """Adds a row to the records; returns the reason why it is left out, if it is."""
+        image = None if row is None else self._image(self.roles.image.value(row))
+        if image is None:
+            return "malformed_row" if row is None else "missing_image"
+        if isinstance(image, str) and self._places.is_ambiguous(image):
+            return "ambiguous_path"
+        split = place.split or "train"  # As the name of the file says, unless a column does.
+        if self.roles.split:
+            split = splits.canonical(str(self.roles.split.value(row)))
+        if split is None:
+            return "unknown_split"
+        try:
+            captions = [text for column in self.roles.captions for text in column.texts(row)]
+        except values.NotText:
+            return "caption_not_text"
+        key, image = self._key(image, row, place, split)
+        label = self.roles.label.value(row) if self.roles.label else None
+        numbers = {name: path.value(row) for name, path in self._numbers.items()}
+        record = _Record(image, captions, label, split, str(place), numbers)
+        known = records.setdefault(key, record)
+        if known is record:
+            return ""
+        if known.split != record.split:
+            return "split_conflict"
+        if isinstance(image, str) and known.image != image or not self.roles.captions:
+            return "duplicate_key"
+        if not _same_label(known.label, label):
+            raise InputError(
+                f"label_column: expected one label for image {key!r}, received {known.label!r} in "
+                f"{known.place} and {label!r} in {record.place}; mend the table, or leave labels "
+                "out with --label_column=none"
+            )
+        known.captions.extend(captions)
+        return ""
+
+    def _key(self, image: _Image, row: Row, place: "_Place", split: str) -> tuple[str, _Image]:
+        """The key of a row's image, the same for all rows of one image, and where it is read."""
+        if self.roles.key:
+            key = str(self.roles.key.value(row))
+        elif isinstance(image, str):
+            key = self._places.key(image)
+        else:
+            key = place.key
+            try:
+                content = self._stored_bytes(image)
+            except image_files.ImageError:
+                content = b""
+            if content:
+                digest = hashlib.blake2b(content, digest_size=16, person=split.encode()).digest()
+                key = self._hashed.setdefault(digest, key)
+        return clean_key(key), self._places.path(image) if isinstance(image, str) else image
+
+    def _split(
         self,
         records: dict[str, _Record],
-        file: str,
-        key: str,
-        row: table_files.Row | None,
-        columns: _Columns,
-    ) -> None:
-        if row is None or row[columns.image] in ("", None):
-            self._left_out["malformed_row"] += 1
-            return
-        image, label = row[columns.image], row[columns.label] if columns.label else None
-        captions = [text for name in columns.captions for text in texts_of(row[name])]
-        if not isinstance(image, table_files.Cell):
-            key = os.path.normpath(str(image))
-            image = self._path(file, str(image))
-        if columns.key:
-            key = str(row[columns.key])
-        key = clean_key(key)
-        known = records.get(key)
-        if known is None:
-            records[key] = _Record(image, captions, label)
-        elif known.image != image or not columns.captions:
-            self._left_out["duplicate_key"] += 1
-        elif known.label != label:
-            self._left_out["label_conflict"] += 1
-        else:
-            known.captions.extend(captions)
+        classes: Classes | None,
+        left_out: collections.Counter,
+    ) -> dict[str, list[Sample]]:
+        """The samples of each split that is used, in an order of the seed."""
+        found: dict[str, list[Sample]] = {}
+        for key, record in records.items():
+            label = label_of(record.label, classes)
+            sample = Sample(
+                key, record.image, tuple(record.captions), label, numbers=record.numbers
+            )
+            found.setdefault(record.split, []).append(sample)
+        uses, _ = splits.choose(found, self._options.validation_split)
+        for split in found.keys() - uses.keys():
+            left_out[f"split_{split}"] += len(found[split])
+        return {use: _ordered(found[split], self._options.seed) for split, use in uses.items()}
 
-    def _path(self, file: str, path: str) -> str:
-        root = os.path.dirname(file) if self._root is None else self._root
-        return os.path.normpath(os.path.join(root, path))
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """Where a row stands: `str()` is for messages."""
+
+    table: TableFile
+    name: str
+    number: int
+
+    @property
+    def key(self) -> str:
+        """A key for an image without a name."""
+        return f"{self.name}/{self.number:07d}"
+
+    @property
+    def split(self) -> str | None:
+        """The split that the name of the file says, as `train-00000-of-00002.parquet` does."""
+        return splits.split_of_file(self.name)
+
+    def __str__(self) -> str:
+        return f"{self.table.file}:{self.number}"
 
 
 def _files(where: str) -> list[str]:
+    if os.path.isdir(where):
+        inner = sorted(pathlib.Path(where).rglob("*"))
+        files = [str(path) for path in inner if path.suffix in FORMATS and not _hidden(path, where)]
+        kinds = {pathlib.Path(file).suffix for file in files}
+        if ".parquet" in kinds:
+            return [file for file in files if file.endswith(".parquet")]
+        if len(files) == 1:
+            return files
+        raise InputError(
+            f"source: expected one table, or Parquet files, in the folder {where}, received "
+            f"{', '.join(os.path.basename(file) for file in files[:5]) or 'none'}"
+        )
     files = [where] if os.path.isfile(where) else sorted(glob.glob(where))
     if not files:
         parent = pathlib.Path(where).parent
-        near = [str(path) for path in parent.glob("*") if path.suffix in table_files.FORMATS]
+        near = [str(path) for path in parent.glob("*") if path.suffix in FORMATS]
         raise InputError(
             f"source: no table {where}"
             + (f"; {suggest(where, near)}" if near else f", nor any other table in {parent}")
@@ -151,84 +347,35 @@ def _files(where: str) -> list[str]:
     return files
 
 
-def _refuse_links(
-    file: str,
-    table: table_files.Delimited | table_files.JsonLines | table_files.Parquet,
-    options: Options,
-) -> None:
-    """Answers a list of links, as CC3M and CC12M are published, with the command to fetch them."""
-    names, path, kind = table.columns, pathlib.Path(file), pathlib.Path(file).suffix
-    found = next((i for i, name in enumerate(names) if _is_link(name)), None)
-    links, make = file, ""
-    if found is not None:  # No header line: the links begin at once.
-        texts = (name for name in ("caption", *(f"column_{i}" for i in range(len(names)))))
-        names = ["url" if i == found else next(texts) for i in range(len(names))]
-        link, links = "url", str(path.with_name(f"{path.stem}_links{kind}"))
-        header = ("\\t" if kind == ".tsv" else ",").join(names)
-        make = f"(printf '{header}\\n'; cat {file}) > {links} && "
-    else:
-        usual = [name for name in (*_IMAGE, *_LINK) if name in names]
-        link = options.image_column or next(iter(usual), None)
-        if link not in names or not _is_link((next(table.rows([link]), None) or {}).get(link)):
-            return
-    captions = [n for n in names if n in options.caption_columns or n.lower() in CAPTION_COLUMNS]
-    raise InputError(
-        f"source: {file} has links, not images; fetch them with img2dataset: {make}img2dataset "
-        f"--url_list={links} --input_format={kind[1:]} --url_col={link} "
-        + "".join(f"--caption_col={name} " for name in captions[:1])
-        + f"--output_format=webdataset --output_folder={path.stem} --image_size=256 "
-        "--resize_mode=keep_ratio --resize_only_if_bigger=True --encode_quality=90 "
-        "--processes_count=16 --thread_count=64 --enable_wandb=False"
-        f" && python tools/prepare_data.py --source=img2dataset:{path.stem} --output=DIR"
-    )
+def _hidden(path: pathlib.Path, root: str) -> bool:
+    return any(part.startswith((".", "_")) for part in path.relative_to(root).parts)
 
 
-def _is_link(value: object) -> bool:
-    return isinstance(value, str) and value.startswith(("http://", "https://"))
+def _check_columns(table: TableFile, roles: Roles) -> None:
+    for name in roles.columns():
+        if name not in table.columns:
+            raise InputError(f"source: no column {name!r} in {table.file}, which others have")
 
 
-def _choose_columns(files: list[str], opened: list, options: Options) -> _Columns:
-    """Takes the columns that the flags name, which must be in every file, else the usual ones."""
-    present = opened[0].columns
-
-    def usual(names: tuple[str, ...]) -> str | None:
-        return next((name for name in names if name in present), None)
-
-    captions = options.caption_columns or tuple(filter(None, [usual(CAPTION_COLUMNS)]))
-    columns = _Columns(
-        options.image_column or usual(_IMAGE) or "image",
-        captions,
-        options.label_column or usual(_LABEL),
-        options.key_column,
-    )
-    flags = {columns.image: "image_column", columns.label: "label_column"}
-    flags |= {columns.key: "key_column"} | dict.fromkeys(captions, "caption_column")
-    for file, table in zip(files, opened, strict=True):
-        for name in columns.wanted():
-            if name not in table.columns:
-                raise InputError(
-                    f"{flags[name]}: no column {name!r} in {file}; " + suggest(name, table.columns)
-                )
-    return columns
-
-
-def _find_classes(records: dict[str, _Record], table: object, column: str) -> Classes | None:
+def _find_classes(records: dict[str, _Record], table: TableFile, column: str) -> Classes | None:
     """Returns the names that Parquet has, or those in the labels; None where all are numbers."""
-    names = table.class_names(column) if isinstance(table, table_files.Parquet) else None
+    names = table.class_names(column)
     if names is None:
-        found = {record.label for record in records.values() if not is_missing(record.label)}
+        found = {record.label for record in records.values() if not values.is_missing(record.label)}
         if all(whole_number(label) is not None for label in found):
             return None
         names = sorted(str(label) for label in found)
     return Classes(tuple(names), tuple(clean_key(name) for name in names))
 
 
-def _stored(sample: Sample) -> bool:
-    return isinstance(sample.image, table_files.Cell)
+def _same_label(one: object, other: object) -> bool:
+    return one == other or (values.is_missing(one) and values.is_missing(other))
 
 
-def _permuted_by_row_group(samples: list[Sample], seed: int) -> list[Sample]:
-    """Permutes row groups, and the rows within each: a row group is read as a whole."""
+def _ordered(samples: list[Sample], seed: int) -> list[Sample]:
+    """Permutes the samples; row groups of Parquet as a whole, and the rows within each."""
+    if not samples or not isinstance(samples[0].image, cells.ParquetCell):
+        return permuted(samples, seed)
     groups = collections.defaultdict(list)
     for sample in samples:
         groups[sample.image.file, sample.image.group].append(sample)

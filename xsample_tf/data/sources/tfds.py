@@ -4,25 +4,40 @@ import collections
 import pathlib
 import re
 from collections.abc import Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
-from xsample_tf.data import sources
+from xsample_tf.data.feature_columns import choose_columns, names_of
 from xsample_tf.data.records import FeatureNames
+from xsample_tf.data.sources.base import (
+    Classes,
+    Options,
+    Sample,
+    TFRecordFiles,
+    only_column,
+    register,
+)
+from xsample_tf.data.sources.formats import SAMPLE_ROWS
+from xsample_tf.data.sources.interpretation import splits
+from xsample_tf.data.sources.interpretation.roles import NONE
 from xsample_tf.errors import InputError, suggest
+
+if TYPE_CHECKING:
+    import tensorflow_datasets
 
 _CAPTIONS = ("caption", "captions", "captions/text", "text", "description")
 
 
+@register("tfds")
 class TFDS:
     """A `sources.Source` over any TFDS data set that has an image feature.
 
     Image bytes are taken as they are stored, undecoded. Features are chosen by
     `Options.image_column`, `caption_columns` and `label_column` ("captions/text" is a feature in a
-    feature), else the only image, the usual caption names, the only class label. Of the splits,
-    "train" trains and "validation", "val" or "test" validates. Samples come in the order of TFDS,
-    which shuffles when it prepares.
+    feature), else the only image, the usual caption names, the only class label. Splits are used as
+    `splits.choose` says. Samples come in the order of TFDS, which shuffles when it prepares.
 
     Args:
         where: NAME, NAME/CONFIG, NAME:CONFIG, NAME:VERSION, or a folder with `features.json`.
@@ -30,15 +45,15 @@ class TFDS:
         classes: Replaces the names of the class label.
 
     Raises:
-        InputError: No such data set, it cannot be prepared, or it lacks the features.
+        InputError: No such data set, it cannot be prepared, it lacks the features, or it has texts
+            of which none is called as captions are.
     """
 
     default_resize = 0
     shuffled = True
 
-    def __init__(
-        self, where: str, options: sources.Options, classes: sources.Classes | None = None
-    ):
+    def __init__(self, where: str, options: Options, classes: Classes | None = None):
+        self._options = options
         self._builder = _open(where, options.tfds_dir)
         self._features = _flat(self._builder.info.features)
         self._image = self._choose_image(options.image_column)
@@ -46,20 +61,47 @@ class TFDS:
         self._label = self._choose_label(options.label_column)
         if classes is None and self._label:
             names = tuple(self._features[self._label].names)
-            classes = sources.Classes(names, names)
+            classes = Classes(names, names)
         self.classes = classes
+        self._numbers = list(names_of(options.feature_columns))
+        for name in self._numbers:
+            if name not in self._features:
+                raise InputError(
+                    f"feature_columns: no feature {name!r} in {self._builder.name}; "
+                    + suggest(name, self._features)
+                )
         self.captioned = bool(self._captions)
-        self.rejected = collections.Counter()
-        self._names = _split_names(where, self._builder.info.splits)
-        self.counts = {
-            split: self._builder.info.splits[name].num_examples
-            for split, name in self._names.items()
-        }
+        sizes = {name: info.num_examples for name, info in self._builder.info.splits.items()}
+        self._names, left_out, self._notes = _choose_splits(where, list(sizes), options)
+        self.rejected = collections.Counter(
+            {f"split_{split}": sizes[name] for split, name in left_out.items()}
+        )
+        self.counts = {split: sizes[name] for split, name in self._names.items()}
+        self.columns = choose_columns(options.feature_columns, self._first_numbers(), where)
         chosen = (self._image, self._captions, self._label, classes and classes.names)
         self.fingerprint = f"{self._builder.info.full_name} {chosen} {self.counts}"
 
-    def samples(self, split: str, start: int, stop: int) -> Iterator[sources.Sample]:
+    def understanding(self) -> list[str]:
+        """See `Source`."""
+        named = self._options.caption_columns or self._options.label_column
+        why = "" if named else " (--image_column, --caption_column, --label_column take others)"
+        return [
+            f"tfds: {self._builder.info.full_name}{why}",
+            *(f"{use}: split {name!r}" for use, name in self._names.items()),
+            *self._notes,
+            f"image: feature {self._image!r}",
+            f"captions: {', '.join(map(repr, self._captions)) or 'none; class names'}",
+            f"label: {repr(self._label) if self._label else 'none'}",
+        ]
+
+    def preview(self, count: int) -> tuple[list[Sample], Classes | None]:
+        """See `Source`."""
+        split = next(iter(self.counts))
+        return list(self.samples(split, 0, min(count, self.counts[split]))), self.classes
+
+    def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
         """See `sources.Source`."""
+        tfds = _package()
         stored = self._builder.as_dataset(
             split=f"{self._names[split]}[{start}:{stop}]",
             decoders={self._image: tfds.decode.SkipDecoding()},
@@ -67,36 +109,41 @@ class TFDS:
         )
         for example in self._examples(stored):
             label = int(example[self._label]) if self._label else None
-            yield sources.Sample(
+            yield Sample(
                 key=example["tfds_id"].decode(),
                 image=bytes(_at(example, self._image)),
                 captions=tuple(c for name in self._captions for c in _texts(_at(example, name))),
                 label=None if label == -1 else label,  # TFDS's mark of an unlabelled example.
+                numbers={name: _at(example, name) for name in self._numbers},
             )
 
     def read(self, image: bytes) -> bytes:
         """See `sources.Source`."""
         return image
 
-    def stored(self) -> sources.TFRecordFiles:
-        """See `sources.TFRecordFiles`."""
+    def stored(self) -> TFRecordFiles:
+        """See `TFRecordFiles`."""
         kind = self._builder.info.file_format.value
         if kind != "tfrecord":
             raise InputError(
                 f"in_place: expected TFRecord files, received {kind} in {self._builder.data_path}; "
                 "leave --in_place out to copy them"
             )
-        splits = self._builder.info.splits
+        infos = {split: self._builder.info.splits[name] for split, name in self._names.items()}
         files = {
-            split: tuple(
-                zip(map(str, splits[name].filepaths), splits[name].shard_lengths, strict=True)
-            )
-            for split, name in self._names.items()
+            split: tuple(zip(map(str, info.filepaths), info.shard_lengths, strict=True))
+            for split, info in infos.items()
         }
-        captions = sources.only_column(self._captions) or ""
-        return sources.TFRecordFiles(
-            files, FeatureNames(self._image, "", captions, self._label or "")
-        )
+        captions = only_column(self._captions) or ""
+        return TFRecordFiles(files, FeatureNames(self._image, "", captions, self._label or ""))
+
+    def _first_numbers(self) -> dict[str, list[object]]:
+        """The first values of the feature columns."""
+        if not self._numbers:
+            return {}
+        split = next(iter(self.counts))
+        samples = list(self.samples(split, 0, min(SAMPLE_ROWS, self.counts[split])))
+        return {name: [sample.numbers[name] for sample in samples] for name in self._numbers}
 
     def _examples(self, stored: tf.data.Dataset) -> Iterator[dict]:
         try:
@@ -110,7 +157,7 @@ class TFDS:
         return [name for name, feature in self._features.items() if isinstance(feature, kind)]
 
     def _choose_image(self, column: str | None) -> str:
-        found = [name for name in self._of_type(tfds.features.Image) if "/" not in name]
+        found = [name for name in self._of_type(_package().features.Image) if "/" not in name]
         if column is None and len(found) == 1:
             return found[0]
         if column not in found:
@@ -121,17 +168,28 @@ class TFDS:
         return column
 
     def _choose_captions(self, columns: tuple[str, ...]) -> tuple[str, ...]:
-        texts = self._of_type(tfds.features.Text)
+        if columns == (NONE,):
+            return ()
+        texts = self._of_type(_package().features.Text)
         for column in columns:
             if column not in texts:
                 raise InputError(
                     f"caption_column: no text feature {column!r} in {self._builder.name}; "
                     + suggest(column, texts or self._features)
                 )
-        return columns or tuple(name for name in _CAPTIONS if name in texts)[:1]
+        chosen = columns or tuple(name for name in _CAPTIONS if name in texts)[:1]
+        if texts and not chosen:
+            raise InputError(
+                f"caption_column: {self._builder.name} has texts of which none is called as "
+                f"captions are: {', '.join(texts[:8])}; name one with --caption_column, or give "
+                "--caption_column=none"
+            )
+        return chosen
 
     def _choose_label(self, column: str | None) -> str | None:
-        found = [name for name in self._of_type(tfds.features.ClassLabel) if "/" not in name]
+        if column == NONE:
+            return None
+        found = [name for name in self._of_type(_package().features.ClassLabel) if "/" not in name]
         if column is not None and column not in found:
             raise InputError(
                 f"label_column: no class label {column!r} in {self._builder.name}; "
@@ -140,7 +198,14 @@ class TFDS:
         return column or (found[0] if len(found) == 1 else None)
 
 
-def _open(where: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
+def _package() -> ModuleType:
+    import tensorflow_datasets  # Here, since it takes seconds.
+
+    return tensorflow_datasets
+
+
+def _open(where: str, data_dir: str | None) -> "tensorflow_datasets.core.DatasetBuilder":
+    tfds = _package()
     if pathlib.Path(where, "features.json").is_file():
         return tfds.builder_from_directory(where)
     name, _, config = where.partition(":")
@@ -158,17 +223,27 @@ def _open(where: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     return builder
 
 
-def _split_names(where: str, splits: tfds.core.splits.SplitDict) -> dict[str, str]:
-    held_out = [name for name in ("validation", "val", "test") if name in splits]
-    if "train" in splits:
-        return {"train": "train", "val": held_out[0]} if held_out else {"all": "train"}
-    if len(splits) != 1:
-        raise InputError(f"source: expected a split 'train' in {where}, found {sorted(splits)}")
-    return {"all": next(iter(splits))}
+def _choose_splits(
+    where: str, names: list[str], options: Options
+) -> tuple[dict[str, str], dict[str, str], tuple[str, ...]]:
+    """The name of the split of each use, of each that is left out, and lines that say so."""
+    found = {split: name for name in names if (split := splits.canonical(name))}
+    if not found and len(names) == 1:
+        return {"all": names[0]}, {}, ()
+    if not found:
+        raise InputError(f"source: expected a split 'train' in {where}, found {sorted(names)}")
+    uses, notes = splits.choose(found, options.validation_split)
+    left_out = {split: name for split, name in found.items() if split not in uses}
+    left_out |= {name: name for name in names if not splits.canonical(name)}
+    notes += tuple(f"split {n!r} is left out" for n in names if not splits.canonical(n))
+    return {use: found[split] for split, use in uses.items()}, left_out, notes
 
 
-def _flat(features: tfds.features.FeatureConnector, prefix: str = "") -> dict[str, object]:
+def _flat(
+    features: "tensorflow_datasets.features.FeatureConnector", prefix: str = ""
+) -> dict[str, object]:
     """Returns features by name, "captions/text" for a feature in a (sequence of a) dictionary."""
+    tfds = _package()
     if isinstance(features, tfds.features.Sequence):
         features = features.feature
     if not isinstance(features, tfds.features.FeaturesDict):

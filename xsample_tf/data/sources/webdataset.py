@@ -5,12 +5,15 @@ import os
 import re
 from collections.abc import Iterator
 
-from xsample_tf.data.sources.archives import Tars
-from xsample_tf.data.sources.base import Classes, Options
+from xsample_tf.data.sources.base import Classes, Options, register
+from xsample_tf.data.sources.members import CAPTION_LINES, Tars
 from xsample_tf.errors import InputError
 
 
-def open_webdataset(where: str, options: Options, classes: Classes | None) -> Tars:
+@register("webdataset", options=[CAPTION_LINES])
+def open_webdataset(
+    where: str, options: Options, classes: Classes | None, caption_lines: str = "auto"
+) -> Tars:
     """Opens `webdataset:PATTERN`, tars by name, `*` or `{00000..00331}`.
 
     Raises:
@@ -26,7 +29,7 @@ def open_webdataset(where: str, options: Options, classes: Classes | None) -> Ta
                 raise InputError(
                     f"source: expected a plain tar, received gzip in {file}; gunzip it"
                 )
-    return Tars(files, options, classes)
+    return Tars(files, options, classes, caption_lines=caption_lines)
 
 
 def _ranges(pattern: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ What is wrong with a record fails here as an error of TensorFlow's, which the st
 
 import tensorflow as tf
 
+from xsample_tf import tensors
 from xsample_tf.data.stream.online_captions import BETWEEN
 from xsample_tf.data.stream.shard_reader import Shards
 
@@ -36,9 +37,9 @@ def side_information(
 
     Returns:
         "label" int32 where there are class names; "embedding" float32 `[T]` of unit length where
-        there are vectors, zero for an image without captions; with `encode` "captions", a string
-        of those that are drawn. Fails on a label outside the class names and on vectors that are
-        cut short or not finite.
+        there are vectors, zero for an image without captions; the feature columns under
+        their names; with `encode` "captions", a string of those that are drawn. Fails on a label
+        outside the class names and on vectors that are cut short or not finite.
     """
     side = {}
     if shards.classes:
@@ -49,6 +50,7 @@ def side_information(
             ]
         ):
             side["label"] = tf.cast(parsed["label"], tf.int32)
+    side |= {column.name: parsed[column.stored_name] for column in shards.columns}
     if shards.size:
         side["embedding"] = caption_vector(vectors, shards.size, captions, seed)
     if encode:
@@ -68,7 +70,7 @@ def caption_vector(content: tf.Tensor, size: int, captions: str, seed: tf.Tensor
     table = tf.debugging.check_numerics(tf.reshape(flat, [-1, size]), "caption vectors")
     table = _drawn(table, seed) if captions == "draw" else table
     # The rows are of unit length but for float16's rounding; a zero one stays zero.
-    return tf.math.l2_normalize(tf.reduce_sum(table, axis=0), epsilon=1e-12)
+    return tensors.unit_rows(tf.reduce_sum(table, axis=0))
 
 
 def _drawn(rows: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

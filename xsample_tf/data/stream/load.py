@@ -69,8 +69,9 @@ def load(
     Returns:
         A dataset of `(views float32 [B, V, h, w, 3], side)`; side has "substituted" bool `[B]`,
         "embedding" float32 `[B, T]` of unit rows where there are vectors (zero for an image
-        without captions), "label" int32 `[B]` where all directories have the same class names. An
-        epoch's images that fill no batch are left out, other ones each epoch.
+        without captions), "label" int32 `[B]` where all directories have the same class names, and
+        the feature columns that all have, int64 or float32 `[B]` or `[B, n]`. An epoch's images
+        that fill no batch are left out, other ones each epoch.
 
     Raises:
         InputError: No data there, files that do not fit `dataset.json`, a batch larger than the
@@ -91,7 +92,7 @@ def load(
     decode = getattr(views, "decode", lambda content, seed: decode_image(content))
 
     def make(record: tf.Tensor, vectors: tf.Tensor, seeds: tf.Tensor) -> tuple[tf.Tensor, dict]:
-        parsed = records.parse(record, shards.features)
+        parsed = records.parse(record, shards.features, shards.columns)
         key = examples.key_hash(parsed)
         view_seed = tf.stack([seeds[0], key])
         image = decode(parsed["image"], view_seed)
@@ -146,7 +147,7 @@ def load_images(
     view = Evaluation(image_size)
 
     def decode(record: tf.Tensor, vectors: tf.Tensor) -> dict[str, tf.Tensor]:
-        parsed = records.parse(record, shards.features)
+        parsed = records.parse(record, shards.features, shards.columns)
         image = view(decode_image(parsed["image"]))[0]
         label = tf.cast(parsed["label"], tf.int32)
         example = {"image": image, "key": parsed["key"], "label": label}
@@ -210,7 +211,7 @@ def side_information(
     order = ShuffleOrder(shards, count if count <= _LARGEST else 1, seed, _LARGEST)
 
     def make(record: tf.Tensor, vectors: tf.Tensor, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
-        parsed = records.parse(record, shards.features)
+        parsed = records.parse(record, shards.features, shards.columns)
         return examples.side_information(
             parsed,
             vectors,

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from xsample_tf.arrays import unit_rows
 from xsample_tf.data.text_encoder import TextEncoder
 
 BETWEEN = "\0"  # Stands between the captions of an image, in one string.
@@ -28,8 +29,7 @@ def encode(stream: tf.data.Dataset, encoder: TextEncoder, size: int | None) -> t
         flat = np.asarray(encoder([text for row in texts for text in row]), np.float32)
         sums = np.add.reduceat(flat, np.cumsum([0, *map(len, texts[:-1])]), axis=0)
         sums[~np.isfinite(sums).all(axis=1)] = 0
-        lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-        return sums / np.where(lengths > 0, lengths, 1)
+        return unit_rows(sums)
 
     def replace(*element: tf.Tensor) -> tuple | dict:
         *others, side = element

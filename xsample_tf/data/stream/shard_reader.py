@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from xsample_tf.data import manifest, records
+from xsample_tf.data.feature_columns import FeatureColumn
 from xsample_tf.data.shards import Shard
 from xsample_tf.errors import InputError
 
@@ -30,6 +31,7 @@ class Shards:
         size: T, the length of a caption vector, or 0 without vectors.
         classes: C, the number of class names, or 0 without.
         features: What the records call their parts.
+        columns: Feature columns that the records of all directories have.
     """
 
     where: str
@@ -39,6 +41,7 @@ class Shards:
     size: int
     classes: int
     features: records.FeatureNames
+    columns: tuple[FeatureColumn, ...] = ()
 
     @property
     def total(self) -> int:
@@ -115,6 +118,7 @@ def open_shards(
         encoders[0].size if encoders else 0,
         len(names.pop() or ()) if len(names) == 1 else 0,
         sets[0].features,
+        tuple(c for c in sets[0].columns if all(c in dataset.columns for dataset in sets)),
     )
 
 

@@ -1,13 +1,52 @@
-"""Measures of an image embedding that need captions, or nothing, but no labels."""
+"""Image to caption retrieval by a linear map."""
 
 import numpy as np
 
+from xsample_tf.arrays import unit_rows
 from xsample_tf.evaluation import linear_algebra
-from xsample_tf.evaluation.ranking import unit_rows
+from xsample_tf.evaluation.measures.base import MEASURES, Measure
+from xsample_tf.evaluation.results import Figure, Score
+from xsample_tf.evaluation.splits import Splits
+
+RANKS = (1, 5, 10)
 
 # Shares of the features' mean variance.
 RIDGE_PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _TILE = 4096
+
+
+@MEASURES.register("recall")
+class CaptionRecall(Measure):
+    """Image to caption recall of a linear map from features to caption vectors."""
+
+    figures = tuple(
+        Figure(
+            f"recall_at_{k}",
+            f"image to caption recall@{k}",
+            "{:.1%}",
+            brief=f"caption recall@{k}" if k == max(RANKS) else None,
+        )
+        for k in RANKS
+    )
+    needs = ("train", "captions")
+
+    def run(self, features: Splits) -> dict[str, Score]:
+        """Returns recall at 1, 5 and 10."""
+        train, val = features.train, features.val
+        ranks, distinct = _caption_ranks(
+            train.embeddings,
+            train.captions,
+            val.embeddings,
+            val.captions,
+            features.settings.seed,
+        )
+        found = {k: ranks <= k for k in RANKS}
+        return {
+            f"recall_at_{k}": Score(
+                float(np.mean(right)), min(1.0, k / distinct), right.astype(np.float32)
+            )
+            for k, right in found.items()
+        }
 
 
 def caption_recall(
@@ -15,7 +54,7 @@ def caption_recall(
     train_captions: np.ndarray,
     features: np.ndarray,
     captions: np.ndarray,
-    ranks: tuple[int, ...] = (1, 5, 10),
+    ranks: tuple[int, ...] = RANKS,
     seed: int = 0,
 ) -> tuple[dict[int, float], int]:
     """Image to caption recall@k of a linear map from image features to caption vectors.
@@ -36,8 +75,21 @@ def caption_recall(
     Returns:
         Recall by k, in [0, 1], and the number of distinct captions U; chance is k / U.
     """
+    found, distinct = _caption_ranks(train_features, train_captions, features, captions, seed)
+    return {k: float(np.mean(found <= k)) for k in ranks}, distinct
+
+
+def _caption_ranks(
+    train_features: np.ndarray,
+    train_captions: np.ndarray,
+    features: np.ndarray,
+    captions: np.ndarray,
+    seed: int,
+) -> tuple[np.ndarray, int]:
+    """The rank of each image's own caption, int `[N]` from 1, and the number of captions."""
     standardize = linear_algebra.standardization(train_features)
-    train_captions, captions = unit_rows(train_captions), unit_rows(captions)
+    train_captions = unit_rows(np.asarray(train_captions, np.float32))
+    captions = unit_rows(np.asarray(captions, np.float32))
     caption_mean = np.mean(train_captions, axis=0)
     weights = _ridge(train_features, train_captions - caption_mean, standardize, seed)
     predicted = unit_rows(standardize(features) @ weights)
@@ -48,7 +100,7 @@ def caption_recall(
         cosines = predicted[first : first + _TILE] @ gallery.T
         right = np.take_along_axis(cosines, own[first : first + _TILE, None], axis=1)
         rank[first : first + _TILE] = np.sum(cosines >= right, axis=1)
-    return {k: float(np.mean(rank <= k)) for k in ranks}, len(gallery)
+    return rank, len(gallery)
 
 
 def _ridge(

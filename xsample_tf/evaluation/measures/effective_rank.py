@@ -2,7 +2,22 @@
 
 import numpy as np
 
+from xsample_tf.evaluation.measures.base import MEASURES, Measure
+from xsample_tf.evaluation.results import Figure, Score
+from xsample_tf.evaluation.splits import Splits
+
 _TILE = 4096
+
+
+@MEASURES.register("rankme")
+class EffectiveRank(Measure):
+    """Effective rank of the embeddings; a collapse shows as a rank near 1."""
+
+    figures = (Figure("rankme", "effective rank (RankMe)", "{:.1f}", brief="rank"),)
+
+    def run(self, features: Splits) -> dict[str, Score]:
+        """Returns the rank, which has no chance level and is no mean over images."""
+        return {"rankme": Score(rankme(features.val.embeddings))}
 
 
 def rankme(features: np.ndarray) -> float:

@@ -3,8 +3,30 @@
 import numpy as np
 
 from xsample_tf import graphs, losses
+from xsample_tf.evaluation.measures.base import MEASURES, Measure
+from xsample_tf.evaluation.results import Figure, Score
+from xsample_tf.evaluation.splits import Splits
 
 DIVERGENCE_BATCH = 256
+
+
+@MEASURES.register("kl")
+class GraphDivergence(Measure):
+    """KL divergence from the caption graph to that of the images, as the loss compares them."""
+
+    figures = (
+        Figure("kl", "KL of the {kl_of} to the caption graph, nats (lower is better)", brief="KL"),
+    )
+    needs = ("captions",)
+
+    def run(self, features: Splits) -> dict[str, Score]:
+        """Returns the mean KL; chance is that of relating all images alike."""
+        settings, val = features.settings, features.val
+        divergence, uniform = _divergences(
+            val.projections, val.captions, settings.temperature, settings.target_temperature
+        )
+        value, chance = float(np.mean(divergence)), float(np.mean(uniform))
+        return {"kl": Score(value, chance, divergence)}
 
 
 def graph_divergence(
@@ -33,6 +55,18 @@ def graph_divergence(
     Example:
         >>> kl, uniform = graph_divergence(encoder(images), caption_vectors)
     """
+    divergence, uniform = _divergences(features, captions, temperature, target_temperature, batch)
+    return float(np.mean(divergence)), float(np.mean(uniform))
+
+
+def _divergences(
+    features: np.ndarray,
+    captions: np.ndarray,
+    temperature: float,
+    target_temperature: float,
+    batch: int = DIVERGENCE_BATCH,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The KL of each image, float64 `[N]`, and that of relating all images alike."""
     count = len(features)
     batch = min(batch, count)
     divergence, uniform = np.empty(count), np.empty(count)
@@ -51,4 +85,4 @@ def graph_divergence(
         entropy = statistics["target_entropy"].numpy()[new]
         divergence[first : first + batch] = loss.numpy()[new] - entropy
         uniform[first : first + batch] = np.log(batch - 1) - entropy
-    return float(np.mean(divergence)), float(np.mean(uniform))
+    return divergence, uniform

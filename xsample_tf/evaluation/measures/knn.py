@@ -2,7 +2,30 @@
 
 import numpy as np
 
+from xsample_tf.evaluation.measures.base import MEASURES, Measure
+from xsample_tf.evaluation.ranking import accuracies
+from xsample_tf.evaluation.results import Figure, Score
+from xsample_tf.evaluation.splits import Splits
+
 TEMPERATURE = 0.07
+
+
+@MEASURES.register("knn")
+class KNN(Measure):
+    """Accuracy of a weighted vote of the 20 nearest training images."""
+
+    figures = (
+        Figure("knn_top1", "kNN top-1 accuracy", "{:.1%}", brief="kNN"),
+        Figure("knn_top5", "kNN top-5 accuracy", "{:.1%}"),
+    )
+    needs = ("train", "labels")
+
+    def run(self, features: Splits) -> dict[str, Score]:
+        """Returns top-1 and, of more than 5 classes, top-5 accuracy."""
+        cosines, rows = features.neighbours
+        labels = features.train.labels
+        scores = knn_scores(cosines, labels[rows], features.classes)
+        return accuracies("knn", scores, features.val.labels, labels, features.classes)
 
 
 def knn_scores(

@@ -1,8 +1,9 @@
 """Optimizers and learning-rate schedules."""
 
 from xsample_tf.training.optimizers.adamw import AdamW
-from xsample_tf.training.optimizers.factory import OPTIMIZERS, build
+from xsample_tf.training.optimizers.factory import build
 from xsample_tf.training.optimizers.lars import LARS
+from xsample_tf.training.optimizers.registry import OPTIMIZERS, register
 from xsample_tf.training.optimizers.schedules import (
     LEARNING_RATE_RULES,
     effective_learning_rate,
@@ -20,5 +21,6 @@ __all__ = [
     "build",
     "effective_learning_rate",
     "is_bias_or_norm",
+    "register",
     "warmup_cosine",
 ]

@@ -1,14 +1,12 @@
-"""Optimizers by name, LARS, and the learning rate's schedule."""
+"""Optimizers by name."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 
-from xsample_tf.errors import InputError, suggest
-from xsample_tf.training.optimizers.adamw import AdamW
-from xsample_tf.training.optimizers.lars import LARS
 from xsample_tf.training.optimizers.numbers import checked_number
-from xsample_tf.training.optimizers.sgd import SGD
-
-OPTIMIZERS = ("lars", "sgd", "adamw")
+from xsample_tf.training.optimizers.registry import OPTIMIZERS
 
 
 def build(
@@ -17,6 +15,7 @@ def build(
     weight_decay: float = 0.0,
     momentum: float = 0.9,
     clip_norm: float = 0.0,
+    own: Mapping[str, Any] | None = None,
 ) -> keras.optimizers.Optimizer:
     """Builds an optimizer that leaves biases and norms out of weight decay.
 
@@ -25,12 +24,15 @@ def build(
     momentum m, SGD elsewhere (decay in the gradient) is `weight_decay / (1 - m)` here.
 
     Args:
-        name: One of `OPTIMIZERS`.
+        name: One of `OPTIMIZERS.names()`.
         learning_rate: Number above 0, or a schedule such as `warmup_cosine`'s.
-        weight_decay: From 0.
-        momentum: In [0, 1); for "adamw" the decay of the gradient's mean, its beta_1.
-        clip_norm: Largest global norm of the gradient; 0: no limit. `XSampleModel` clips the sum
-            over replicas.
+        weight_decay: At least 0. Defaults to 0.
+        momentum: In [0, 1); for "adamw" the decay of the gradient's mean, its beta_1. Defaults to
+            0.9.
+        clip_norm: Largest global norm of the gradient; 0 sets no limit, the default. `XSampleModel`
+            clips the sum over replicas.
+        own: Values of the options that the optimizer itself declares, by name; those of others are
+            left out.
 
     Raises:
         InputError: An unknown name, or a number out of range.
@@ -38,18 +40,13 @@ def build(
     Example:
         >>> optimizer = build("lars", warmup_cosine(2.4, 10_000, 1_000), weight_decay=1e-6)
     """
-    if name not in OPTIMIZERS:
-        raise InputError(f"optimizer: unknown name {name!r}, {suggest(str(name), OPTIMIZERS)}")
     if not isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule):
         learning_rate = checked_number("learning_rate", learning_rate, above=0)
-    weight_decay = checked_number("weight_decay", weight_decay, at_least=0)
-    momentum = checked_number("momentum", momentum, at_least=0, below=1)
-    clip_norm = checked_number("clip_norm", clip_norm, at_least=0)
-    kind, arguments = {
-        "lars": (LARS, {"momentum": momentum}),
-        "sgd": (SGD, {"momentum": momentum}),
-        "adamw": (AdamW, {"beta_1": momentum}),
-    }[name]
-    return kind(
-        learning_rate, weight_decay=weight_decay, global_clipnorm=clip_norm or None, **arguments
+    return OPTIMIZERS.make(
+        name,
+        learning_rate,
+        values=own or {},
+        weight_decay=checked_number("weight_decay", weight_decay, at_least=0),
+        momentum=checked_number("momentum", momentum, at_least=0, below=1),
+        global_clipnorm=checked_number("clip_norm", clip_norm, at_least=0) or None,
     )

@@ -7,9 +7,11 @@ import keras
 from keras import ops
 
 from xsample_tf.training.optimizers.numbers import checked_number
+from xsample_tf.training.optimizers.registry import register
 from xsample_tf.training.optimizers.weight_decay import is_bias_or_norm
 
 
+@register("lars")
 @keras.saving.register_keras_serializable("xsample_tf")
 class LARS(keras.optimizers.Optimizer):
     """Layer-wise adaptive rate scaling (You et al., arXiv 1708.03888), in SimCLR's form.

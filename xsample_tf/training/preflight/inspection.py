@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
-from xsample_tf.training import build
+from xsample_tf.training.execution import compile_step, explained
 from xsample_tf.training.options import Options
 from xsample_tf.training.preflight import loss_checks, rates, report, step_checks
 from xsample_tf.training.preflight.check import Check
@@ -66,7 +66,7 @@ def inspect(options: Options, log: Callable[[str], None] = print) -> dict[str, A
             tf.config.experimental.enable_tensor_float_32_execution(options.tf32)
             measured = {}
             rates.peak_memory()
-            with build.explained(options):
+            with explained(options):
                 for part, rate in rates.measure(setting):
                     measured[part] = rate
                     log(report.rate_row(part, rate))
@@ -84,7 +84,7 @@ def inspect(options: Options, log: Callable[[str], None] = print) -> dict[str, A
         "data": setting.images,
         "notes": report.notes(setting, measured),
         "machine": machine,
-        "options": dataclasses.asdict(options),
+        "options": options.as_flat(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(time.perf_counter() - begin),
     }
@@ -95,7 +95,7 @@ def inspect(options: Options, log: Callable[[str], None] = print) -> dict[str, A
 def _checks(setting: OpenedRun, end: float) -> Iterator[Check]:
     """Makes the checks, by groups, until the time is spent."""
     step = functools.cache(functools.partial(step_checks.take_step, setting))
-    whole = build.compile_step(setting.options)[0]
+    whole = compile_step(setting.options)[0]
     groups = {
         "loss and gradient": lambda: loss_checks.check_forms(setting),
         "train step": lambda: step_checks.check_replicas(setting, step),

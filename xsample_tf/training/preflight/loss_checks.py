@@ -9,12 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from xsample_tf.losses import XSampleContrastiveLoss
-from xsample_tf.training import build
 from xsample_tf.training.preflight.check import Check
 from xsample_tf.training.preflight.setting import NOT_SPLIT, OpenedRun
 
 _VIEWS = 2048  # At most: a matrix of the reference has their square.
-_BOUND = 1e-5  # DESIGN's promise, of the largest value that the temperature allows.
+# Largest error of float32 that passes, as a share of the largest value that is possible.
+_BOUND = 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +50,7 @@ def make_batch(setting: OpenedRun, images: int) -> Batch:
     image = random.standard_normal((images, 1, shape[-1]), np.float32)
     embeddings = image + random.standard_normal(shape, np.float32)
     weights = random.uniform(0.5, 1.5, images).astype(np.float32)
-    return Batch(
-        build.side_information(setting.options, setting.graph, images), embeddings, weights
-    )
+    return Batch(setting.objective.side_information(images), embeddings, weights)
 
 
 def make_function(
@@ -119,7 +117,7 @@ class _Problem:
     def check(
         self, name: str, form: str, strategy: tf.distribute.Strategy, compiled: bool = False
     ) -> Check:
-        """The error of the run's loss in one form, in the unit of DESIGN's bound."""
+        """The error of the run's loss in one form, as a share of the largest value."""
         batch = self._batch
         tile = math.ceil(len(batch.weights) / 3)  # Several, of which the last is filled up.
         loss = self._setting.loss(implementation=form, tile_size=tile)
@@ -131,7 +129,7 @@ class _Problem:
             np.abs(one - exact).max() / max(np.abs(exact).max(), unit)
             for one, exact, unit in zip(ours, self._exact, units, strict=True)
         ]
-        target = self._setting.target_temperature
+        target = loss.target_temperature
         bound = _BOUND * max(1, 0.01 / target) if target else _BOUND
         return Check(name, float(np.max(errors)), bound)
 

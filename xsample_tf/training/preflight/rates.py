@@ -9,9 +9,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from xsample_tf import devices, models
-from xsample_tf.training import build, precision
-from xsample_tf.training.options import Options
+from xsample_tf import devices
+from xsample_tf.models.distributed_model import DistributedModel
+from xsample_tf.training.execution import compile_step, precision_policy
+from xsample_tf.training.model import make_optimizer
+from xsample_tf.training.objectives import Objective
 from xsample_tf.training.preflight import loss_checks
 from xsample_tf.training.preflight.setting import OpenedRun
 
@@ -43,19 +45,21 @@ def measure(setting: OpenedRun) -> Iterator[tuple[str, Rate]]:
     run's all the same.
     """
     options, strategy = setting.options, setting.strategy
-    compiled, _ = build.compile_step(options)
-
-    def make_optimizer() -> keras.Optimizer:
-        return build.make_optimizer(options, setting.total_steps, setting.steps_per_epoch)[0]
-
-    policy = precision.precision_policy(options)
-    model = setting.model(options, strategy, policy, compiled, make_optimizer, setting.loss())
+    compiled, _ = compile_step(options)
+    model = setting.model(
+        setting.objective,
+        strategy,
+        precision_policy(options),
+        compiled,
+        lambda: make_optimizer(options, setting.total_steps, setting.steps_per_epoch)[0],
+        setting.loss(),
+    )
     images = _affordable(setting, model)
     if images < options.batch_size:
         model.microbatch_size = None  # It need not divide so few.
-    options = dataclasses.replace(options, batch_size=images)
-    yield "input", _rate_of_input(build.make_stream(options), images)
-    in_memory = _first_batch(options)
+    objective = setting.objective.with_options(batch_size=images)
+    yield "input", _rate_of_input(objective.make_stream(), images)
+    in_memory = _first_batch(objective)
     views, _ = next(iter(strategy.experimental_distribute_dataset(in_memory)))
     encoder = tf.function(_pass_of_encoder(model), autograph=False, jit_compile=compiled)
     yield "encoder", _rate(lambda: float(encoder(views)), images)
@@ -63,7 +67,7 @@ def measure(setting: OpenedRun) -> Iterator[tuple[str, Rate]]:
     loss = loss_checks.make_function(setting.loss(), batch, strategy, compiled)
     yield "loss", _rate(lambda: _wait(strategy, loss()[1]), setting.options.batch_size)
     yield "step", _rate_of_fit(model, in_memory, images)
-    yield "run", _rate_of_fit(model, build.make_stream(options), images)
+    yield "run", _rate_of_fit(model, objective.make_stream(), images)
 
 
 def peak_memory() -> int | None:
@@ -77,7 +81,7 @@ def peak_memory() -> int | None:
     return max(peaks, default=None)
 
 
-def _affordable(setting: OpenedRun, model: models.XSampleModel) -> int:
+def _affordable(setting: OpenedRun, model: DistributedModel) -> int:
     """Images in a step: the run's, or on a CPU as many as take some seconds."""
     options, replicas = setting.options, setting.strategy.num_replicas_in_sync
     if devices.accelerated() or options.batch_size < 8 * replicas:
@@ -85,7 +89,7 @@ def _affordable(setting: OpenedRun, model: models.XSampleModel) -> int:
     encoder = _pass_of_encoder(model)  # Eagerly: tracing takes longer than this.
 
     def seconds(images: int) -> float:
-        stream = _first_batch(dataclasses.replace(options, batch_size=images))
+        stream = _first_batch(setting.objective.with_options(batch_size=images))
         views, _ = next(iter(setting.strategy.experimental_distribute_dataset(stream)))
         return images / _rate(lambda: float(encoder(views)), images, 0, 1).pairs_per_second
 
@@ -96,13 +100,13 @@ def _affordable(setting: OpenedRun, model: models.XSampleModel) -> int:
     return max(2 ** int(math.log2(_STEP / more / replicas)), 1) * replicas
 
 
-def _first_batch(options: Options) -> tf.data.Dataset:
+def _first_batch(objective: Objective) -> tf.data.Dataset:
     """A batch, again and again from memory; no larger window than it is read."""
-    stream = build.make_stream(dataclasses.replace(options, shuffle_window=1))
+    stream = objective.with_options(shuffle_window=1).make_stream()
     return stream.take(1).cache().repeat()
 
 
-def _pass_of_encoder(model: models.XSampleModel) -> Callable[[Any], tf.Tensor]:
+def _pass_of_encoder(model: DistributedModel) -> Callable[[Any], tf.Tensor]:
     """A function of the replicas' views: forward through encoder and projector, and back."""
     strategy = model.distribute_strategy
 
@@ -156,7 +160,7 @@ class _Stopwatch(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-def _rate_of_fit(model: models.XSampleModel, stream: tf.data.Dataset, images: int) -> Rate:
+def _rate_of_fit(model: DistributedModel, stream: tf.data.Dataset, images: int) -> Rate:
     """The rate of `fit`; its first step, which may be traced, does not count."""
     watch = _Stopwatch()
     model.fit(stream, steps_per_epoch=10**6, shuffle=False, verbose=0, callbacks=[watch])

@@ -11,7 +11,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from xsample_tf.training import build, precision
+from xsample_tf.training.execution import compile_step, precision_policy
+from xsample_tf.training.messages import describe_length
 from xsample_tf.training.preflight import loss_checks
 from xsample_tf.training.preflight.check import Check
 from xsample_tf.training.preflight.rates import Rate
@@ -64,21 +65,26 @@ def _cpu() -> str:
 
 
 def header(machine: dict[str, Any], setting: OpenedRun) -> str:
-    """What is looked at, before the tables."""
+    """What is looked at, before the tables, with the warnings that `train` would print."""
     options, replicas = setting.options, setting.strategy.num_replicas_in_sync
     gpus = ", ".join(gpu["name"] for gpu in machine["gpus"]) or "no GPU"
     versions = ", ".join(
         f"{name} {machine['versions'][name]}" for name in ("xsample_tf", *_PACKAGES)
     )
-    compiled, _ = build.compile_step(options)
-    return (
-        f"machine: {machine['cpu']}, {machine['cores']} cores; {gpus}; {versions}\n"
-        f"data: {setting.images}\n"
+    compiled, _ = compile_step(options)
+    lines = [
+        f"machine: {machine['cpu']}, {machine['cores']} cores; {gpus}; {versions}",
+        f"data: {setting.images}",
         f"run: {options.backbone}, batch {options.batch_size} of {options.views} views at "
-        f"{options.image_size} pixels; {precision.precision_policy(options)}; "
+        f"{options.image_size} pixels; {precision_policy(options)}; "
         f"{replicas} replica{'s' if replicas > 1 else ''}; XLA "
-        f"{'on' if compiled else 'off, but for the tiled loss'}"
-    )
+        f"{'on' if compiled else 'off, but for the tiled loss'}",
+    ]
+    if not setting.generated:  # Stand-ins say nothing about the run's length.
+        length = describe_length(options, setting.total_steps, setting.steps_per_epoch)
+        lines.append(f"length: {length}")
+    lines.append(setting.objective.describe())
+    return "\n".join(filter(None, lines))
 
 
 def check_row(check: Check) -> str:
@@ -109,7 +115,7 @@ def as_json(check: Check) -> dict[str, Any]:
 
 def notes(setting: OpenedRun, rates: dict[str, Rate]) -> list[str]:
     """In what this was not the run."""
-    options, small = setting.options, setting.small()
+    options, small = setting.options, setting.small().options
     lines = []
     if setting.several_name != f"{setting.strategy.num_replicas_in_sync} replicas":
         lines.append(

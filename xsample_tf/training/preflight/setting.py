@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterator
 import keras
 import tensorflow as tf
 
-from xsample_tf import data, graphs, losses, models, text
+from xsample_tf import data, losses, text
 from xsample_tf.errors import InputError
-from xsample_tf.training import build, precision
+from xsample_tf.models.distributed_model import DistributedModel
 from xsample_tf.training.distributed import cluster
 from xsample_tf.training.distributed.strategy import make_strategy
+from xsample_tf.training.execution import dtype_policy_scope
+from xsample_tf.training.objectives import Objective, make_objective
 from xsample_tf.training.options import Options
-from xsample_tf.training.run import open_dataset
+from xsample_tf.training.run_data import check_batch, open_dataset, total_steps_of
 
 _SCENES = 256  # Generated images, where the run's are not there yet.
 # Why there may be nothing to compare one device with.
@@ -28,26 +30,27 @@ class OpenedRun:
     """The run, opened.
 
     Attributes:
-        options: The run's; where its data is not there yet, with that of stand-ins.
+        objective: The run's.
         images: What the images are, in words.
         generated: Whether they are stand-ins.
         strategy: The run's.
         several: What the checks compare one device with; None where the CPU could not be split.
-        graph: The run's.
-        target_temperature: The run's.
         total_steps: The run's length.
         steps_per_epoch: Of the run.
     """
 
-    options: Options
+    objective: Objective
     images: str
     generated: bool
     strategy: tf.distribute.Strategy
     several: tf.distribute.Strategy | None
-    graph: graphs.SimilarityGraph
-    target_temperature: float
     total_steps: int
     steps_per_epoch: int
+
+    @property
+    def options(self) -> Options:
+        """The run's options; where its data is not there yet, with that of stand-ins."""
+        return self.objective.options
 
     @property
     def several_name(self) -> str:
@@ -57,13 +60,12 @@ class OpenedRun:
         kind = "replicas" if self.several is self.strategy else "logical CPU devices"
         return f"{self.several.num_replicas_in_sync} {kind}"
 
-    def small(self) -> Options:
-        """The options of checks that train: few images of few pixels."""
+    def small(self) -> Objective:
+        """The objective of checks that train: few images of few pixels."""
         replicas = self.several.num_replicas_in_sync if self.several else 1
         each = min(max(16 // replicas, 8), self.options.batch_size // replicas)
         size = min(self.options.image_size, _CHECK_SIZE)
-        return dataclasses.replace(
-            self.options,
+        return self.objective.with_options(
             batch_size=each * replicas,
             image_size=size,
             shuffle_window=1,
@@ -74,21 +76,21 @@ class OpenedRun:
 
     def loss(self, **changes: object) -> losses.XSampleContrastiveLoss:
         """The run's loss, but for these arguments."""
-        loss = build.make_loss(self.options, self.graph, self.target_temperature)
+        loss = self.objective.make_loss()
         return type(loss).from_config(loss.get_config() | changes)
 
     def model(
         self,
-        options: Options,
+        objective: Objective,
         strategy: tf.distribute.Strategy,
         policy: str,
         compiled: bool,
         make_optimizer: Callable[[], keras.Optimizer],
         loss: losses.XSampleContrastiveLoss,
-    ) -> models.XSampleModel:
-        """The run's model, ready for `fit`, on these devices and in this precision."""
-        with precision.dtype_policy_scope(policy), strategy.scope():
-            model = build.make_model(options)
+    ) -> DistributedModel:
+        """The objective's model, ready for `fit`, on these devices and in this precision."""
+        with dtype_policy_scope(policy), strategy.scope():
+            model = objective.make_model()
             model.compile(make_optimizer(), loss, jit_compile=compiled)
         return model
 
@@ -116,19 +118,16 @@ def open_run(options: Options, log: Callable[[str], None]) -> Iterator[OpenedRun
             images = f"{_SCENES} generated scenes, since {images} is not there yet"
         dataset = open_dataset(options)
         steps_per_epoch = data.steps_per_epoch(options.data_dir, "train", options.batch_size)
-        total_steps = build.total_steps_of(options, steps_per_epoch)
-        graph = build.make_graph(options, dataset)
+        total_steps = total_steps_of(options, steps_per_epoch)
+        objective = make_objective(options, dataset)
         strategy = make_strategy(options.strategy)
-        build.check_batch(options, strategy.num_replicas_in_sync)
-        temperature, _ = build.choose_target_temperature(options, graph, dataset)
+        check_batch(options, strategy.num_replicas_in_sync)
         yield OpenedRun(
-            options,
+            objective,
             images,
             generated,
             strategy,
             _several(strategy),
-            graph,
-            temperature,
             total_steps,
             steps_per_epoch,
         )

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from xsample_tf.training import build, precision
+from xsample_tf.training.execution import compile_step, precision_policy
 from xsample_tf.training.preflight.check import Check
 from xsample_tf.training.preflight.setting import NOT_SPLIT, OpenedRun
 
@@ -39,14 +39,14 @@ def take_step(
     setting: OpenedRun, strategy: tf.distribute.Strategy, policy: str, compiled: bool = False
 ) -> Step:
     """One step of `fit` on the run's first images, at a small size; same weights each time."""
-    options = setting.small()
+    objective = setting.small()
     form = "tiled" if strategy.num_replicas_in_sync > 1 else "dense"
     loss = setting.loss(implementation=form, tile_size=3)
     model = setting.model(
-        options, strategy, policy, compiled, lambda: keras.optimizers.SGD(1.0), loss
+        objective, strategy, policy, compiled, lambda: keras.optimizers.SGD(1.0), loss
     )
     before = [np.array(weight) for weight in model.weights]
-    model.fit(build.make_stream(options), steps_per_epoch=1, shuffle=False, verbose=0)
+    model.fit(objective.make_stream(), steps_per_epoch=1, shuffle=False, verbose=0)
     trained = {id(weight) for weight in model.trainable_weights}
     changes = {True: [np.zeros(0)], False: [np.zeros(0)]}
     for weight, value in zip(model.weights, before, strict=True):
@@ -85,15 +85,15 @@ def check_compiled(setting: OpenedRun, step: Callable[..., Step]) -> Iterator[Ch
 def check_precision(setting: OpenedRun, step: Callable[..., Step]) -> Iterator[Check]:
     """A step in the run's precision, or in what the device has, against float32."""
     options = setting.options
-    policy = precision.precision_policy(options)
+    policy = precision_policy(options)
     if policy == "float32":
-        policy = precision.precision_policy(dataclasses.replace(options, precision="auto"))
+        policy = precision_policy(dataclasses.replace(options, precision="auto"))
     if policy == "float32":
         yield Check("bfloat16", note="the run computes in float32, as --precision=auto would here")
         return
     epsilon = _EPSILON[keras.DTypePolicy(policy).compute_dtype]
     replicas = setting.strategy.num_replicas_in_sync
-    compiled, _ = build.compile_step(options)
+    compiled, _ = compile_step(options)
     exact = step(tf.distribute.get_strategy(), "float32")
     rounded = step(setting.strategy, policy, compiled)
     name = f"{policy}, {'one device' if replicas == 1 else setting.several_name}"

@@ -1,0 +1,59 @@
+"""What is printed before the work: how a source was understood, and records as they will be."""
+
+from collections.abc import Callable
+
+from xsample_tf.data import sources
+from xsample_tf.data.preparation import convert
+
+SHOWN_RECORDS = 3
+_SHOWN_CLASSES = 5
+_LONGEST_LINE = 200
+
+
+def show(
+    source: sources.Source, builder: convert.RecordBuilder, log: Callable[[str], None]
+) -> None:
+    """Logs what a source was taken for, its classes, and its first records.
+
+    All of it is decided on the first rows or members: nothing is read to the end for it.
+
+    Args:
+        source: What was opened.
+        builder: Turns its samples into records.
+        log: Receives the lines.
+
+    Raises:
+        InputError: None of the first images is where the source says.
+    """
+    for line in source.understanding():
+        role, colon, rest = line.partition(": ")
+        log(f"{role:<24}{rest}" if colon else f"{'':<24}{line}")
+    samples, classes = source.preview(SHOWN_RECORDS)
+    if classes:
+        names = ", ".join(classes.names[:_SHOWN_CLASSES])
+        more = ", ..." if len(classes.names) > _SHOWN_CLASSES else ""
+        log(f"{'classes':<24}{len(classes.names):,} so far: {names}{more}")
+    for sample in samples:
+        log(f"{'record':<24}{_describe(sample, source, builder, classes)}")
+
+
+def _describe(
+    sample: sources.Sample,
+    source: sources.Source,
+    builder: convert.RecordBuilder,
+    classes: sources.Classes | None,
+) -> str:
+    """A record in a line: its key, captions and class, or why it will be left out."""
+    if sample.fault:
+        return f"{sample.key}: left out, {sample.fault}"
+    captions, reasons = builder.captions(source.captioned, classes, sample)
+    if reasons and not captions:
+        return f"{sample.key}: left out, {', '.join(reasons)}"
+    shown = " | ".join(captions) if captions else "no caption"
+    if len(captions) > 1:
+        shown = f"{len(captions)} captions: {shown}"
+    if sample.label is not None:
+        name = classes.names[sample.label] if classes else sample.label
+        shown += f" (class {name})"
+    line = f"{sample.key}: {shown}"
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..."

@@ -1,0 +1,143 @@
+"""What measures and tasks give: figures by name, how they are shown, and all of an evaluation."""
+
+import dataclasses
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from xsample_tf.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """How one number is named and shown.
+
+    Attributes:
+        name: Its key in `results.json`.
+        title: Its name in tables; `{kl_of}` in it becomes what the loss compares, "projection" or
+            "embedding".
+        format: How the number is written, as for `str.format`. Defaults to three decimals.
+        brief: Its name in the one-line summary during training. Defaults to None, which leaves it
+            out of that line.
+
+    Raises:
+        InputError: A format that writes no number.
+
+    Example:
+        >>> Figure("knn_top1", "kNN top-1 accuracy", "{:.1%}", brief="kNN")
+    """
+
+    name: str
+    title: str
+    format: str = "{:.3f}"
+    brief: str | None = None
+
+    def __post_init__(self):
+        try:
+            self.format.format(0.5)
+        except (IndexError, KeyError, ValueError) as error:
+            raise InputError(
+                f"figure {self.name}: expected a format such as {{:.1%}}, received {self.format!r}"
+            ) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """The value of a figure for one encoder.
+
+    Attributes:
+        value: A finite number. None where the data gives none.
+        chance: What an encoder that knows nothing would get. Defaults to None: not known.
+        per_image: Float `[N]`, whose mean is the value, for paired comparisons. Defaults to None:
+            the value is no mean over images.
+        rows: Int `[N]`, the places in the split of the images of `per_image`; filled in where a
+            measure is run.
+    """
+
+    value: float | None
+    chance: float | None = None
+    per_image: np.ndarray | None = None
+    rows: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a task found for one encoder.
+
+    Attributes:
+        scores: By the name of the figure.
+        meta: What they were computed from; JSON-able. Defaults to nothing.
+        left_out: What was not measured or counted, with the reason. Defaults to nothing.
+    """
+
+    scores: dict[str, Score]
+    meta: dict[str, Any] = dataclasses.field(default_factory=dict)
+    left_out: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The results of all tasks.
+
+    Attributes:
+        scores: By encoder, "trained" and "untrained", then by figure. A figure of a task other than
+            `shards` has the task's name before it, as in "mine/accuracy".
+        meta: What they were computed from and with, and what was left out. JSON-able.
+    """
+
+    scores: dict[str, dict[str, Score]]
+    meta: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the content of `results.json`: values by encoder, chance and meta."""
+        values = {
+            encoder: {name: _plain(score.value) for name, score in scores.items()}
+            for encoder, scores in self.scores.items()
+        }
+        chance = {name: _plain(score.chance) for name, score in self.scores["trained"].items()}
+        return {**values, "chance": chance, "meta": self.meta}
+
+
+def checked(
+    owner: str, scores: Mapping[str, Score], names: Collection[str], rows: np.ndarray | None = None
+) -> dict[str, Score]:
+    """Returns the scores of a measure or a task, with their rows.
+
+    Args:
+        owner: What gave them, to begin a message with.
+        scores: By figure.
+        names: Of the figures that it may give.
+        rows: Places of the images in the split. Defaults to None: not known.
+
+    Raises:
+        InputError: Anything but scores, another figure, a value that is not finite, or scores of
+            another number of images.
+    """
+    if not isinstance(scores, Mapping) or not all(
+        isinstance(score, Score) for score in scores.values()
+    ):
+        raise InputError(f"{owner}: expected a dict of Score by figure, received {scores!r}")
+    result = {}
+    for name, score in scores.items():
+        if name not in names:
+            raise InputError(f"{owner}: expected figures {', '.join(names)}, received {name!r}")
+        for value in (score.value, score.chance):
+            if value is not None and not math.isfinite(value):
+                raise InputError(
+                    f"{owner}: {name}: expected a finite number or None, received {value}"
+                )
+        if rows is not None and score.per_image is not None:
+            if len(score.per_image) != len(rows):
+                raise InputError(
+                    f"{owner}: {name}: expected scores of {len(rows)} images, received "
+                    f"{len(score.per_image)}"
+                )
+            score = dataclasses.replace(score, rows=rows)
+        result[name] = score
+    return result
+
+
+def _plain(value: float | None) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,166 @@
+"""What a task asks of an evaluation: features, heads and measures of one encoder."""
+
+import functools
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from xsample_tf.data.manifest import Dataset
+from xsample_tf.data.text_encoder import TextEncoder
+from xsample_tf.errors import InputError
+from xsample_tf.evaluation.features import Extractor, Features
+from xsample_tf.evaluation.logistic_regression import LinearProbe
+from xsample_tf.evaluation.measures.base import Measure
+from xsample_tf.evaluation.results import Outcome, Score, checked
+from xsample_tf.evaluation.settings import Settings
+from xsample_tf.evaluation.splits import Split, Splits
+from xsample_tf.progress import Progress
+
+# What is left out for want of something, and why.
+_LEFT_OUT = {
+    "train": ("measures that are fitted", "no training split of 2 images or more"),
+    "labels": ("probes", "fewer than 2 labelled images in a split"),
+    "captions": (
+        "measures of captions",
+        "fewer than 2 images with a caption vector in a split",
+    ),
+}
+
+
+class Runner:
+    """An evaluation as a task sees it, for one encoder.
+
+    Args:
+        encoder: Its name, "trained" or "untrained".
+        extractor: Of all encoders.
+        project: From embeddings `[N, D]` to what training compared, `[N, P]`; None where that is
+            not at hand.
+        measures: Those to run, by name, in the order of reports.
+    """
+
+    def __init__(
+        self,
+        encoder: str,
+        extractor: Extractor,
+        project: Callable[[np.ndarray], np.ndarray] | None,
+        measures: Mapping[str, Measure],
+    ):
+        self.encoder = encoder
+        self._extractor, self._project, self._measures = extractor, project, measures
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the evaluation: seed, batch size, log and so on."""
+        return self._extractor.settings
+
+    @property
+    def image_size(self) -> int:
+        """Side S of the images that the encoder takes, in pixels."""
+        return self._extractor.image_size
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data directory; without one, `InputError`."""
+        return self._extractor.dataset
+
+    @property
+    def captions(self) -> str | TextEncoder | None:
+        """The text encoder of the data directory's caption vectors, or its name; None without."""
+        return self._extractor.captions
+
+    def embed(self, name: str, images: tf.data.Dataset) -> Split:
+        """Returns the features of a task's own images.
+
+        Args:
+            name: What the images are called in messages; one name for the same images.
+            images: Single examples, dicts of "image" float32 `[S, S, 3]` in [0, 1], and where known
+                "label" int (-1 for none) and "embedding" float `[T]`, a caption vector.
+
+        Raises:
+            InputError: Other images, none, or embeddings that are not finite.
+        """
+        self._check_images(name, images)
+        return self._split(self._extractor.images(name, images))
+
+    def splits(self, train: Split | None, val: Split, classes: int = 0) -> Splits:
+        """Returns what measures and heads are computed of.
+
+        Args:
+            train: What may be fitted on; None where there is nothing.
+            val: What figures are of.
+            classes: Number of classes. Defaults to 0: no labels.
+        """
+        return Splits(train, val, classes, self.settings)
+
+    @functools.cached_property
+    def data(self) -> Splits:
+        """The features of the data directory."""
+        train, val = (self._split(self._extractor.directory[split]) for split in ("train", "val"))
+        return self.splits(train, val, len(self.dataset.class_names or ()))
+
+    @functools.cached_property
+    def head(self) -> LinearProbe:
+        """The linear classifier that is fitted on `train/` of the data directory.
+
+        Its scores are of `runner.dataset.class_names`. Without labels there, `InputError`.
+        """
+        labelled = self.data.having(("train", "labels")) if self.dataset.class_names else None
+        if labelled is None:
+            raise InputError(
+                f"data_dir: expected labelled images to fit a linear classifier on, received none "
+                f"in {self.dataset.directory}"
+            )
+        return labelled.head
+
+    def measure(self, splits: Splits) -> Outcome:
+        """Runs all measures whose needs the data meets.
+
+        Returns:
+            Their scores; counts of images, labels and captions as "meta"; and what was left out.
+        """
+        scores: dict[str, Score] = {}
+        left_out: dict[str, str] = {}
+        log = self.settings.log
+        with Progress(f"{self.encoder}: measures", len(self._measures), "measures", log) as bar:
+            for name, measure in self._measures.items():
+                bar.note(name)
+                found = splits.having(measure.needs)
+                if found is None:
+                    left_out |= _lack(name, measure, splits)
+                else:
+                    given = measure.run(found)
+                    known = [figure.name for figure in measure.figures]
+                    scores |= checked(f"measure {name!r}", given, known, found.val.rows)
+                bar.advance()
+        meta = {
+            "images": splits.counts(),
+            "classes": splits.classes,
+            "labelled": splits.counts("labels"),
+            "captioned": splits.counts("captions"),
+        }
+        return Outcome(scores, meta, left_out)
+
+    def _split(self, features: Features) -> Split:
+        embeddings = features.embeddings[self.encoder]
+        project = None if self._project is None else functools.partial(self._project, embeddings)
+        return Split(embeddings, features.labels, features.captions, project)
+
+    def _check_images(self, name: str, images: tf.data.Dataset) -> None:
+        spec = images.element_spec
+        image = spec.get("image") if isinstance(spec, dict) else None
+        expected = [self.image_size, self.image_size, 3]
+        if image != tf.TensorSpec(expected, tf.float32):
+            raise InputError(
+                f"images of {name}: expected single examples, dicts of 'image' float32 {expected}, "
+                f"received {spec}"
+            )
+
+
+def _lack(name: str, measure: Measure, splits: Splits) -> dict[str, str]:
+    """What to say of a measure whose needs are not met; nothing of labels where none are known."""
+    for need in measure.needs:
+        if splits.having((need,)) is None:
+            silent = need == "labels" and not splits.classes
+            return {} if silent else dict([_LEFT_OUT[need]])
+    return {name: f"fewer than 2 images with {' and '.join(measure.needs)} in a split"}

@@ -1,0 +1,145 @@
+"""Frozen features of a data set as one encoder sees them: what measures and heads work on."""
+
+import functools
+from collections.abc import Callable, Collection
+
+import numpy as np
+
+from xsample_tf.evaluation import neighbours
+from xsample_tf.evaluation.logistic_regression import LinearProbe, fit_linear_probe
+from xsample_tf.evaluation.settings import Settings
+from xsample_tf.progress import say
+
+NEEDS = ("train", "labels", "captions")
+
+
+class Split:
+    """The images of one split.
+
+    Args:
+        embeddings: Float32 `[N, D]`.
+        labels: Int64 `[N]`, -1 where there is none.
+        captions: Caption vectors float32 `[N, T]`, zero where there is none; None without vectors.
+        project: Gives what training compared in place of the embeddings, float `[N, P]`. Defaults
+            to None: the embeddings themselves.
+        rows: Int `[N]`, see below. Defaults to all rows in order.
+
+    Attributes:
+        embeddings: As given.
+        labels: As given.
+        captions: As given.
+        rows: The places of these images in the whole split.
+    """
+
+    def __init__(
+        self,
+        embeddings: np.ndarray,
+        labels: np.ndarray,
+        captions: np.ndarray | None = None,
+        project: Callable[[], np.ndarray] | None = None,
+        rows: np.ndarray | None = None,
+    ):
+        self.embeddings, self.labels, self.captions = embeddings, labels, captions
+        self.rows = np.arange(len(embeddings)) if rows is None else rows
+        self._project = project
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+    @functools.cached_property
+    def projections(self) -> np.ndarray:
+        """The projector's output `[N, P]` where it is at hand, else the embeddings."""
+        return self.embeddings if self._project is None else self._project()
+
+    def where(self, keep: np.ndarray) -> "Split":
+        """Returns the images of a mask `[N]`; itself, without a copy, where all are kept."""
+        if keep.all():
+            return self
+        return Split(
+            self.embeddings[keep],
+            self.labels[keep],
+            None if self.captions is None else self.captions[keep],
+            None if self._project is None else lambda: self.projections[keep],
+            self.rows[keep],
+        )
+
+
+class Splits:
+    """Both splits of a data set.
+
+    Args:
+        train: What may be fitted on; None where there is nothing.
+        val: What figures are of.
+        classes: Number of classes C; labels are 0 .. C - 1. 0 without classes.
+        settings: The seed, the temperatures and the log.
+
+    Attributes:
+        train: As given.
+        val: As given.
+        classes: As given.
+        settings: As given.
+    """
+
+    def __init__(self, train: Split | None, val: Split, classes: int, settings: Settings):
+        self.train, self.val, self.classes, self.settings = train, val, classes, settings
+        self._having: dict[tuple[bytes, ...], Splits] = {}
+
+    def counts(self, *needs: str) -> dict[str, int]:
+        """Returns by split how many images there are that have "labels", "captions" or both."""
+        return {name: int(self._has(split, needs).sum()) for name, split in self._named()}
+
+    def having(self, needs: Collection[str]) -> "Splits | None":
+        """Returns the images that have all that is needed.
+
+        Args:
+            needs: Of "train", "labels" and "captions".
+
+        Returns:
+            Itself where all images have it, and the same object for the same images, so that
+            neighbours and heads are computed once. None where a split has fewer than two.
+        """
+        if "train" in needs and self.train is None:
+            return None
+        keep = [self._has(split, needs) for _, split in self._named()]
+        if needs and min(rows.sum() for rows in keep) < 2:
+            return None
+        if all(rows.all() for rows in keep):
+            return self
+        key = tuple(rows.tobytes() for rows in keep)
+        if key not in self._having:
+            train = None if self.train is None else self.train.where(keep[0])
+            val = self.val.where(keep[-1])
+            self._having[key] = Splits(train, val, self.classes, self.settings)
+        return self._having[key]
+
+    @functools.cached_property
+    def neighbours(self) -> tuple[np.ndarray, np.ndarray]:
+        """Cosines float32 and training rows int32 `[Q, k]` nearest to each image of `val`."""
+        k = min(neighbours.NEIGHBOURS, len(self.train))
+        return neighbours.nearest(self.train.embeddings, self.val.embeddings, k)
+
+    @functools.cached_property
+    def head(self) -> LinearProbe:
+        """The linear classifier that is fitted on `train`, all of which has labels."""
+        count, size = self.train.embeddings.shape
+        say(
+            self.settings.log,
+            f"fitting a linear probe: {count:,} images, {size:,} features, "
+            f"{self.classes:,} classes",
+        )
+        return fit_linear_probe(
+            self.train.embeddings, self.train.labels, self.classes, seed=self.settings.seed
+        )
+
+    def _named(self) -> list[tuple[str, Split]]:
+        named = [("train", self.train), ("val", self.val)]
+        return [(name, split) for name, split in named if split is not None]
+
+    def _has(self, split: Split, needs: Collection[str]) -> np.ndarray:
+        """Which images of a split have labels and captions, as far as they are needed."""
+        keep = np.ones(len(split), bool)
+        if "labels" in needs:
+            keep &= (split.labels >= 0) & (split.labels < self.classes)
+        if "captions" in needs:
+            keep &= False if split.captions is None else split.captions.any(axis=1)
+        return keep

@@ -1,0 +1,1 @@
+"""Tasks: what an encoder is evaluated on, a file each."""
