@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
-from xsample_tf.graphs import ClassGraph, CosineGraph
 from xsample_tf.graphs.inspection import OWN_MASS_RANGE
 
 # Fewer steps say little about the share of skipped ones: float16 skips some at first.
@@ -77,7 +76,7 @@ def warn_of_target(loss: Any, own_mass: float) -> None:
     """Warns where captions leave an image's own views almost all of the target, or hardly any."""
     low, high = OWN_MASS_RANGE
     graph = getattr(loss, "graph", None)
-    if not isinstance(graph, CosineGraph | ClassGraph) or low <= own_mass <= high:
+    if not getattr(graph, "of_captions", False) or low <= own_mass <= high:
         return
     given = loss.target_temperature
     temperature = graph.target_temperature if given is None else given

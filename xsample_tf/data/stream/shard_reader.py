@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,11 +11,11 @@ from xsample_tf.data import manifest, records
 from xsample_tf.data.feature_columns import FeatureColumn
 from xsample_tf.data.shards import Shard
 from xsample_tf.errors import InputError
+from xsample_tf.tensorflow_errors import marked
 
 Directories = str | os.PathLike | Sequence[str | os.PathLike]
 
 _PARALLEL_READS = 4  # Shards of a window that are read at the same time.
-_MARK = "data directory: "
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,26 +147,6 @@ def read_ranges(
     return parts.map(read, num_parallel_calls=_PARALLEL_READS, deterministic=True).unbatch()
 
 
-def explain(reason: str) -> str:
-    """Marks what is wrong with the data, for the message of an assertion in a graph."""
-    return _MARK + reason
-
-
-def as_input_error(error: tf.errors.OpError) -> Exception:
-    """The `InputError` for what a stream found wrong with the data; another error as it is.
-
-    A stream runs within TensorFlow, which wraps its messages.
-
-    Example:
-        >>> try:
-        ...     model.fit(stream)
-        ... except tf.errors.OpError as error:
-        ...     raise as_input_error(error) from None
-    """
-    found = re.search(re.escape(_MARK) + r"[^\n\]]*", str(error))
-    return InputError(found.group().strip()) if found else error
-
-
 def _paths(sets: Sequence[manifest.Dataset], shards: Sequence[Sequence[Shard]]) -> tuple[str, ...]:
     return tuple(
         os.path.join(dataset.directory, shard.path)
@@ -189,7 +168,7 @@ def _read(path: tf.Tensor, begin: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
     nothing = tf.data.Dataset.from_tensors(tf.constant([], tf.string))
     strings = tried.ignore_errors().concatenate(nothing).take(1).get_single_element()
     message = tf.strings.format(
-        explain("cannot read records {} to {} of {}; restore that file"), (begin, end, path)
+        marked("cannot read records {} to {} of {}; restore that file"), (begin, end, path)
     )
     complete = tf.equal(tf.size(strings, tf.int64), count)
     with tf.control_dependencies([tf.debugging.Assert(complete, [message])]):
