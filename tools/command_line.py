@@ -151,6 +151,7 @@ def import_modules(words: list[tuple[str, str]]) -> None:
                 option.default,
                 option.help + one_of(option.choices),
                 module_name=sys.argv[0],
+                flag_values=flags.FLAGS,
             )
     for one in _registries:
         if one.kind in flags.FLAGS:

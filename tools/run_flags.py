@@ -1,6 +1,7 @@
 """The flags of a training run, one for each of its options, for the tools that take them."""
 
 import os
+import pathlib
 from collections.abc import Mapping
 
 import command_line
@@ -26,7 +27,7 @@ for _field in _FIELDS:
     _choices = _field.metadata["choices"]
     _DEFINE[_field.type](
         _field.name,
-        _field.default,
+        list(_field.default) if isinstance(_field.default, tuple) else _field.default,
         # What is registered is listed once the user's modules are imported.
         _field.metadata["help"] + command_line.one_of(_choices if type(_choices) is tuple else ()),
         module_name=_field.metadata["group"],
@@ -46,6 +47,7 @@ def read(**defaults: str) -> xsample_tf.training.Options:
     """
     values = {field.name: flags.FLAGS[field.name].value for field in _FIELDS}
     values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    values["run_dir"] = _own_directory("run_dir") or values["run_dir"]
     values |= {name: default for name, default in defaults.items() if not values[name]}
     # A length on the command line replaces the flagfile's, whichever way that one is given.
     origins = {name: origin for name, _, origin in command_line.settings()}
@@ -63,6 +65,14 @@ def read(**defaults: str) -> xsample_tf.training.Options:
         print(f"  --{name}={_text(value)}  ({origin})")
     _check_data(options)
     return options
+
+
+def _own_directory(name: str) -> str:
+    """The directory of the run whose own flagfile gave a flag: it may have been moved or copied."""
+    file, colon, _ = (command_line.origin(name) or "").rpartition(":")
+    path = pathlib.Path(file)
+    own = colon and path.name == "run.flags" and (path.parent / "options.json").is_file()
+    return str(path.parent) if own else ""
 
 
 def _check_presets(values: Mapping[str, object]) -> None:

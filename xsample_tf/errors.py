@@ -16,8 +16,9 @@ class InputError(ValueError):
         >>> raise InputError("batch_size: expected at least 2 images, received 1")
     """
 
-    # Else AutoGraph would wrap it into an error of its own, of many lines.
+    # Else AutoGraph, and Keras around a `call`, would make it an error of many lines.
     ag_pass_through = True
+    _keras_call_info_injected = True
 
 
 class WorkerLost(RuntimeError):

@@ -121,6 +121,7 @@ class Registry:
         kind: Name of the setting that chooses one, for messages: "graph", "optimizer".
         package: The folder whose modules register the built-in entries, as "xsample_tf.graphs". It
             is imported when the names are first asked for.
+        base: Class that every entry must derive from. Defaults to None: any class or function.
 
     Example:
         >>> GRAPHS = Registry("graph", "xsample_tf.graphs")
@@ -129,9 +130,10 @@ class Registry:
         ...     ...
     """
 
-    def __init__(self, kind: str, package: str):
+    def __init__(self, kind: str, package: str, base: type | None = None):
         self.kind = kind
         self._package = package
+        self._base = base
         self._entries: dict[str, Entry] = {}
         self._listed = False
 
@@ -139,11 +141,17 @@ class Registry:
         """Returns a decorator that enters a class or function under a name.
 
         Raises:
-            InputError: Another class or function has the name, or an option is declared twice.
+            InputError: Another class or function has the name, what is entered does not derive from
+                the base class, or an option is declared twice.
         """
         options = tuple(options)
 
         def enter(make: _Made) -> _Made:
+            if self._base and not (isinstance(make, type) and issubclass(make, self._base)):
+                raise InputError(
+                    f"{self.kind} {name!r}: expected a subclass of {self._base.__name__}, "
+                    f"received {make!r}"
+                )
             known = self._entries.get(name)
             if known and _place(known.make) != _place(make):
                 raise InputError(

@@ -4,6 +4,9 @@ Runs in an environment of its own, without xsample_tf:
 pip install torch sentence-transformers sentencepiece protobuf
 
     PYTHONPATH=tests python tests/helpers/encoder_oracles.py
+
+The WordPiece vocabularies come out a little different each time, and their ids with them; the other
+oracles are the same again.
 """
 
 import base64

@@ -70,12 +70,15 @@ def test_a_batch_that_cannot_be_shared_is_named():
 
 def test_a_strategy_made_after_the_model_is_named():
     outside, batch = small_model(), batches(1)
+    words = "made within MirroredStrategy.scope.*kernel"
     with mirrored(2).scope():
-        inside = XSampleModel(outside.encoder, outside.projector)
-        inside.compile(keras.optimizers.SGD(), outside.loss)
-        for model in (outside, inside):
-            with pytest.raises(InputError, match="made within MirroredStrategy.scope.*kernel"):
-                model.fit(batch, verbose=0)
+        with pytest.raises(InputError, match=words):
+            XSampleModel(outside.encoder, outside.projector)
+        with pytest.raises(InputError, match=words):
+            outside.compile("sgd", outside.loss)
+        with pytest.raises(InputError, match=words):
+            outside.fit(batch, verbose=0)
+    outside.compile("sgd", outside.loss)
     outside.fit(batch, verbose=0)  # Without the strategy it still works.
 
 
@@ -111,5 +114,5 @@ def test_batch_norm_is_synchronised_where_there_are_replicas():
 def test_what_is_overridden_is_still_there_in_keras():
     for name in ("make_train_function", "make_test_function", "_maybe_symbolic_build"):
         assert name in vars(DistributedModel) and hasattr(keras.Model, name), (
-            f"Keras {keras.__version__} has no {name}: look at xsample_tf/models/replicated.py"
+            f"Keras {keras.__version__} has no {name}: look at models/distributed_model.py"
         )

@@ -232,5 +232,5 @@ def test_the_scale_is_part_of_a_checkpoint(tmp_path):
 def test_what_is_taken_from_kerass_optimizers_is_still_there():
     for name in (*REPLICATED, "_backend_apply_gradients", "_filter_empty_gradients", "_iterations"):
         assert hasattr(keras.optimizers.SGD(0.1), name), (
-            f"Keras {keras.__version__} has no {name}: look at xsample_tf/models/update.py"
+            f"Keras {keras.__version__} has no {name}: look at models/gradient_step.py"
         )

@@ -19,6 +19,7 @@ from xsample_tf.errors import InputError
         ("", "received ''; choose from all-MiniLM-L12-v2"),
         ("/no/such/directory", "an existing directory.*'/no/such/directory'"),
         ("two words", "received 'two words'"),
+        ("all-minilm-l6-v2#prefix=query:", "did you mean 'all-MiniLM-L6-v2'"),
     ],
 )
 def test_unknown_handle_has_the_nearest_names(handle, message):

@@ -1,4 +1,4 @@
-"""A graph, an optimizer and an objective of one's own: a file each, through tools/train.py."""
+"""Graphs, views, optimizers and objectives of one's own: a file each, through tools/train.py."""
 
 import dataclasses
 import json
@@ -16,10 +16,12 @@ from helpers import tiny_data
 from helpers.preparing import write_png
 from helpers.small_model import small_encoder
 
-from xsample_tf import data, models, registry, training
+from xsample_tf import data, registry, training
 from xsample_tf.errors import InputError
 from xsample_tf.training import Options, load_encoder
 from xsample_tf.training.run_directory import RunDirectory
+
+pytestmark = pytest.mark.usefixtures("small_backbone")
 
 # Labels that are near are alike, by how much is an option.
 GRAPH = """
@@ -105,18 +107,39 @@ class AlignmentObjective(objectives.XSample):
 """
 
 
+VIEWS = """
+import tensorflow as tf
+
+from xsample_tf.data import views
+from xsample_tf.registry import Option
+
+
+@views.register("noise", options=[Option("noise_level", 0.1, "Standard deviation.", minimum=0)])
+class Noise(views.ViewPolicy):
+    "Adds noise."
+
+    def __init__(self, size, views=2, noise_level=0.1):
+        super().__init__(size, views)
+        self.noise_level = noise_level
+
+    def __call__(self, image, seed):
+        image = tf.image.resize(tf.cast(image, tf.float32) / 255, [self.size] * 2)
+        shape = [self.views, *image.shape]
+        noise = tf.random.stateless_normal(shape, seed, stddev=self.noise_level)
+        return tf.clip_by_value(image + noise, 0.0, 1.0)
+"""
+
+
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
     return tiny_data.write(tmp_path_factory.mktemp("data"), train=16, val=8)
 
 
 @pytest.fixture(autouse=True)
-def small_and_here(tmp_path, monkeypatch):
+def modules_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        models, "backbone", lambda name, image_size, **unused: small_encoder(image_size)
-    )
-    for name, text in (("near_graph", GRAPH), ("lion", OPTIMIZER), ("attract", OBJECTIVE)):
+    modules = {"near_graph": GRAPH, "lion": OPTIMIZER, "attract": OBJECTIVE, "noise": VIEWS}
+    for name, text in modules.items():
         pathlib.Path(f"{name}_of_a_test.py").write_text(text)
 
 
@@ -187,6 +210,17 @@ def test_an_objective_is_one_file(directory, capsys):
         Options(objective="alignment", min_crop=0.2)
 
 
+def test_an_augmentation_is_one_file(directory):
+    arguments = ["--import=noise_of_a_test.py", "--augmentation=noise", "--noise_level=0"]
+    settings = train(directory, *arguments)
+    assert (settings["augmentation"], settings["noise_level"]) == ("noise", 0.0)
+    lines = [json.loads(line) for line in pathlib.Path("run/metrics.jsonl").open()]
+    # Without noise the views of an image are the same.
+    assert [line["alignment"] for line in lines] == pytest.approx([0, 0], abs=1e-6)
+    with pytest.raises(InputError, match="color_on: expected host or auto with noise"):
+        Options(augmentation="noise", color_on="accelerator")
+
+
 def test_options_of_what_is_not_chosen_and_unknown_ones_are_named(directory):
     imports = ("near_graph_of_a_test.py", "lion_of_a_test.py")
     with pytest.raises(InputError, match="near_scale: expected an option of .* these have none"):
@@ -220,7 +254,7 @@ def snippet(repository, guide, begin):
 
 def test_the_guide_s_graph_relates_images_by_a_column_of_the_table(repository, capsys):
     code = snippet(repository, "loss.md", "```python\n# age_graph.py\n")
-    pathlib.Path("age_graph_of_a_test.py").write_text(code)
+    pathlib.Path("age_graph.py").write_text(code)
     rows = []
     for i in range(24):
         write_png(pathlib.Path(f"photos/{i}.png"), i)
@@ -237,7 +271,7 @@ def test_the_guide_s_graph_relates_images_by_a_column_of_the_table(repository, c
     ]
     ages = data.side_information("prepared", "train")["age"]
     assert ages.dtype == np.int64 and set(ages) <= {*range(20, 44), 40}
-    arguments = ["--import=age_graph_of_a_test.py", "--graph=age", "--age_scale=5"]
+    arguments = ["--import=age_graph.py", "--graph=age", "--age_scale=5"]
     settings = train("prepared", *arguments)
     assert (settings["graph"], settings["age_scale"]) == ("age", 5.0)
     assert "graph age" in capsys.readouterr().out

@@ -13,10 +13,6 @@ import tensorflow as tf
 
 from xsample_tf.registry import Registry
 
-# The graphs that a run can choose by name.
-GRAPHS = Registry("graph", "xsample_tf.graphs")
-register = GRAPHS.register
-
 
 class GraphData(Protocol):
     """What a graph may ask of the data that it is built for."""
@@ -54,6 +50,15 @@ class SimilarityGraph:
         >>> @graphs.register("age", options=[Option("age_scale", 10.0, "Years.", minimum=0.1)])
         ... class AgeGraph(graphs.SimilarityGraph):
         ...     features = "age"
+        ...
+        ...     def __init__(self, age_scale=10.0):
+        ...         self.age_scale = age_scale
+        ...
+        ...     def compare(self, rows, columns):
+        ...         return tf.exp(-tf.abs(rows[:, None] - columns[None, :]) / self.age_scale)
+        ...
+        ...     def get_config(self):
+        ...         return {"age_scale": self.age_scale}
     """
 
     features: str = "embedding"
@@ -112,3 +117,7 @@ class SimilarityGraph:
 # Candidates this close to the row's most similar one share the target at target temperature 0;
 # float equality would depend on how the products were rounded.
 TIE = 1e-4
+
+# The graphs that a run can choose by name.
+GRAPHS = Registry("graph", "xsample_tf.graphs", SimilarityGraph)
+register = GRAPHS.register

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
@@ -48,6 +49,11 @@ class ContrastiveLoss(keras.losses.Loss):
                 f"{type(self.graph).__name__}: expected {self.graph.features!r} [B, ...] as "
                 "y_true, received None"
             )
+        elif _is_text(y_true):
+            raise InputError(
+                f"{type(self.graph).__name__}: expected {self.graph.features!r} as numbers, "
+                "received strings"
+            )
         return super().__call__(y_true, y_pred, sample_weight)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
@@ -59,8 +65,13 @@ class ContrastiveLoss(keras.losses.Loss):
             )
         return self.rows(y_true, y_pred)[0]
 
-    def rows(self, side: Any, embeddings: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """Returns the loss `[B]` and the statistics `[B]` of the rows."""
+    def rows(
+        self, side: Any, embeddings: tf.Tensor, temperature: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Returns the loss `[B]` and the statistics `[B]` of the rows.
+
+        A temperature that is given counts instead of the loss's own.
+        """
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
@@ -77,3 +88,8 @@ class ContrastiveLoss(keras.losses.Loss):
         """Builds the loss from `get_config`'s result."""
         graph = keras.saving.deserialize_keras_object(config["graph"])
         return cls(**{**config, "graph": graph})
+
+
+def _is_text(value: Any) -> bool:
+    dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+    return tf.as_dtype(dtype) == tf.string

@@ -16,8 +16,8 @@ class ImageTextContrastiveLoss(ContrastiveLoss):
 
     `y_pred` is float `[B, 2, D]`, the embeddings of an image and of its text, normalised inside;
     `y_true` is `[B, ...]`, what the graph needs. `call` returns `[B]`, the mean of image to text
-    and text to image. A Keras loss cannot own a variable: a model that learns the temperature calls
-    `image_text_rows` with a scalar tensor instead.
+    and text to image. A Keras loss cannot own a variable:
+    `XSampleModel(..., learn_temperature=True)` learns the temperature and hands it to `rows`.
 
     Args:
         graph: Which texts are an image's; default `InstanceGraph()`, its own alone, which ignores
@@ -60,13 +60,22 @@ class ImageTextContrastiveLoss(ContrastiveLoss):
             dtype,
         )
 
-    def rows(self, side: Any, embeddings: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """`image_text_rows` with this loss's settings: loss `[B]` and statistics `[B]`."""
+    def rows(
+        self, side: Any, embeddings: tf.Tensor, temperature: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """`image_text_rows` with this loss's settings: loss `[B]` and statistics `[B]`.
+
+        Args:
+            side: What the graph needs, `[B, ...]`.
+            embeddings: As for `image_text_rows`.
+            temperature: tau, a scalar tensor, which receives its gradient. Defaults to None, the
+                loss's own.
+        """
         return functional.image_text_rows(
             embeddings,
             side,
             self.graph,
-            self.temperature,
+            self.temperature if temperature is None else temperature,
             self.target_temperature,
             self.implementation,
             self.tile_size,

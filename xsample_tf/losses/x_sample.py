@@ -63,13 +63,22 @@ class XSampleContrastiveLoss(ContrastiveLoss):
         )
         self.exclude_self = exclude_self
 
-    def rows(self, side: Any, embeddings: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """`contrastive_rows` with this loss's settings: loss `[B]` and statistics `[B]`."""
+    def rows(
+        self, side: Any, embeddings: tf.Tensor, temperature: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """`contrastive_rows` with this loss's settings: loss `[B]` and statistics `[B]`.
+
+        Args:
+            side: What the graph needs, `[B, ...]`.
+            embeddings: As for `contrastive_rows`.
+            temperature: tau, a scalar tensor, which receives its gradient. Defaults to None, the
+                loss's own.
+        """
         return functional.contrastive_rows(
             embeddings,
             side,
             self.graph,
-            self.temperature,
+            self.temperature if temperature is None else temperature,
             self.target_temperature,
             self.exclude_self,
             self.implementation,

@@ -1,15 +1,15 @@
 """What Keras's `fit` and `evaluate` lack under `tf.distribute`, in one place (Keras 3.15)."""
 
 import contextlib
-import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
+from xsample_tf.tensorflow_errors import as_input_errors
 
 
 class DistributedModel(keras.Model):
@@ -25,6 +25,7 @@ class DistributedModel(keras.Model):
     """
 
     seconds_waiting = 0.0
+    _made_for: Any = None
 
     def build(self, input_shape: Any = None) -> None:
         """Does nothing: all parts are built already."""
@@ -39,34 +40,64 @@ class DistributedModel(keras.Model):
             InputError: The model, or a part of it, was made outside of the strategy's scope, or
                 several workers would not share the batches by rows.
         """
-        _check_scope(self)
+        self._check_scope()
         check_sharding(self.distribute_strategy, x)
         return super().fit(x, *arguments, **options)
+
+    def _check_scope(self) -> None:
+        """Refuses a model of which the strategy in force, or its own, does not know all weights."""
+        strategy = self.distribute_strategy
+        if tf.distribute.has_strategy():
+            strategy = tf.distribute.get_strategy()
+        check_scope(strategy, self.variables)
+        if self.optimizer is not None:
+            check_scope(strategy, self.optimizer.variables, "optimizer")
 
     def make_train_function(self, force: bool = False) -> Callable:
         """Makes the function of an iterator that `fit` calls."""
         if not self.optimizer.built:  # A second time, the scale of float16 would start anew.
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
-        if self.train_function is None or force:
-            self.train_function = self._function(self.train_step)
+        # What was made for other trainable variables would go on with them in silence.
+        key = self._function_key()
+        if self.train_function is None or force or key != self._made_for:
+            self.train_function = self._function(self.train_step, training=True)
+            self._made_for = key
         return self.train_function
+
+    def _function_key(self) -> Any:
+        """What the training function depends on and can change after `compile`."""
+        return [id(variable) for variable in self.trainable_variables]
 
     def make_test_function(self, force: bool = False) -> Callable:
         """Makes the function of an iterator that `evaluate` calls."""
         if self.test_function is None or force:
-            self.test_function = self._function(self.test_step)
+            self.test_function = self._function(self.test_step, training=False)
         return self.test_function
 
-    def _function(self, step: Callable[[Any], dict[str, tf.Tensor]]) -> Callable:
+    def _admitted(self, data: Any, training: bool) -> Any:
+        """The batch that the step gets, of what the dataset gives, looked at on the host."""
+        del training
+        return data
+
+    def _remarks(self, data: Any) -> dict[str, tf.Tensor]:
+        """Values by row of an admitted batch that the host looks at after the step, by name."""
+        del data
+        return {}
+
+    def _take_remarks(self, data: Any, remarks: dict[str, Any]) -> None:
+        """Looks at the remarks on what the dataset gave; must not wait for the step."""
+
+    def _function(self, step: Callable[[Any], dict[str, tf.Tensor]], training: bool) -> Callable:
         strategy = self.distribute_strategy
 
-        def one(data: Any) -> dict[str, tf.Tensor]:
+        def one(data: Any) -> tuple[dict[str, tf.Tensor], dict[str, Any]]:
             results = strategy.run(step, args=(data,))
-            return {name: strategy.reduce("MEAN", value, None) for name, value in results.items()}
+            means = {name: strategy.reduce("MEAN", value, None) for name, value in results.items()}
+            return means, strategy.run(self._remarks, args=(data,))
 
-        def several(*batches: Any) -> dict[str, tf.Tensor]:
-            return [one(data) for data in batches][-1]
+        def several(*batches: Any) -> list[tuple[dict[str, tf.Tensor], dict[str, Any]]]:
+            return [one(data) for data in batches]
 
         if not self.run_eagerly:
             # XLA holds no collectives: on several replicas only parts of a step are compiled.
@@ -78,31 +109,45 @@ class DistributedModel(keras.Model):
             # Fetched here and not inside a `tf.function`, where an iterator of a strategy does not
             # know the size of a replica's batch, which XLA and the loss's tiles need.
             start = time.perf_counter()
-            batches = [next(iterator)]
-            _check_shares(strategy, batches[0])
+            given = [next(iterator)]
             with contextlib.suppress(StopIteration):
-                while len(batches) < self.steps_per_execution:
-                    batches.append(next(iterator))
+                while len(given) < self.steps_per_execution:
+                    given.append(next(iterator))
             self.seconds_waiting += time.perf_counter() - start
-            with _named_operations():
-                if 1 < len(batches) == self.steps_per_execution:
-                    return several(*batches)
-                return [one(data) for data in batches][-1]
+            batches = [self._admitted(data, training) for data in given]
+            for batch in batches:
+                _check_shares(strategy, batch)
+            with as_input_errors():
+                whole = 1 < len(batches) == self.steps_per_execution
+                done = several(*batches) if whole else [one(data) for data in batches]
+            for data, (_, remarks) in zip(given, done, strict=True):
+                self._take_remarks(data, remarks)
+            return _last([results for results, _ in done])
 
         return function
 
 
-def _check_scope(model: keras.Model) -> None:
-    """Refuses a model of which the strategy in force, or its own, does not know all weights."""
-    strategy = model.distribute_strategy
-    if tf.distribute.has_strategy():
-        strategy = tf.distribute.get_strategy()
-    for variable in model.variables:
+def _last(results: list[dict[str, tf.Tensor]]) -> dict[str, tf.Tensor]:
+    """The last step's results; the loss of one before it that was not finite still shows."""
+    last = dict(results[-1])
+    if len(results) > 1 and "loss" in last:
+        last["loss"] += sum(0 * each["loss"] for each in results[:-1])
+    return last
+
+
+def check_scope(
+    strategy: tf.distribute.Strategy, variables: Iterable[keras.Variable], what: str = "model"
+) -> None:
+    """Raises `InputError` where a variable was not made within the strategy's scope."""
+    for variable in variables:
         if not strategy.extended.variable_created_in_scope(variable.value):
+            name = type(strategy).__name__
+            received = f"received {variable.path} from outside; make"
             raise InputError(
-                f"strategy: expected a model whose parts are all made within "
-                f"{type(strategy).__name__}.scope(), received {variable.path} from outside; make "
-                "encoder, projector and model in it"
+                f"strategy: expected an optimizer made within {name}.scope(), {received} it there"
+                if what == "optimizer"
+                else f"strategy: expected a model whose parts are all made within {name}.scope(), "
+                f"{received} encoder, projector and model in it"
             )
 
 
@@ -124,24 +169,10 @@ def check_sharding(strategy: tf.distribute.Strategy, dataset: Any) -> None:
         )
 
 
-@contextlib.contextmanager
-def _named_operations() -> Iterator[None]:
-    """Says in one line which operation XLA cannot compile."""
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        missing = re.findall(r"No registered '(\w+)' OpKernel for XLA", str(error))
-        if not missing:
-            raise
-        raise InputError(
-            f"xla: expected operations that XLA has a kernel for, received "
-            f"{', '.join(sorted(set(missing)))}; use another operation, or do without XLA: "
-            "--xla=off, compile(jit_compile=False)"
-        ) from None
-
-
 def _check_shares(strategy: tf.distribute.Strategy, batch: Any) -> None:
     """Refuses a batch that the replicas of this process cannot share equally."""
+    if strategy.num_replicas_in_sync == 1:
+        return
     values = strategy.experimental_local_results(tf.nest.flatten(batch)[0])
     shares = {value.shape[0] for value in values}
     if len(shares) > 1:

@@ -5,7 +5,7 @@ random seeds), so that a second pass over the same images repeats the first one,
 skipped leaves no trace.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -34,6 +34,7 @@ def full_batch(
     with tf.GradientTape() as tape:
         tape.watch(weights)
         embeddings, penalty, moved = encode(weights, states, views)
+    _check_known(tape)
 
     def backward(by_embeddings: tf.Tensor, by_penalty: tf.Tensor) -> tuple[list, Tensors]:
         upstream = [by_embeddings, by_penalty]
@@ -49,6 +50,7 @@ def microbatched(
     views: ViewTensors,
     size: int,
     unrolled: bool = False,
+    overwritten: Sequence[bool] = (),
 ) -> tuple[tf.Tensor, tf.Tensor, Backward]:
     """The same in the memory of a microbatch, for a second forward pass (arXiv 2101.06983).
 
@@ -64,6 +66,8 @@ def microbatched(
         size: Images in a microbatch.
         unrolled: Writes the passes out one by one, since a loop cannot hold collectives, as those
             of synchronised batch norm.
+        overwritten: For each weight, whether its gradient is its new value, as of float8 scales:
+            then the largest counts and not the sum. Empty means none is.
 
     Returns:
         As `full_batch`; the penalty is the mean over microbatches.
@@ -72,12 +76,15 @@ def microbatched(
         InputError: A size that does not divide the batch.
     """
     batch = tf.nest.flatten(views)[0].shape[0]
-    if batch is None or batch % size:
+    if batch is not None:
+        check_size(batch, size)
+    elif unrolled:
         raise InputError(
-            f"microbatch_size: expected a divisor of the {batch or 'unknown number of'} images of "
-            f"a replica, received {size}"
+            "microbatch_size: expected batches of one size with synchronised batch norm, received "
+            "several; batch the dataset with drop_remainder=True"
         )
-    count = batch // size
+    # Of a batch that is not known while tracing, the door has looked at the size.
+    count = (tf.shape(tf.nest.flatten(views)[0])[0] if batch is None else batch) // size
     views = tf.nest.map_structure(lambda x: tf.reshape(x, [count, size, *x.shape[1:]]), views)
 
     def microbatch(index: tf.Tensor) -> ViewTensors:
@@ -87,38 +94,82 @@ def microbatched(
         states, penalty, embeddings = loop
         found, more, states = encode(weights, states, microbatch(index))
         found = embeddings.write(index, tf.cast(found, dtype))
-        return states, penalty + tf.cast(more, dtype) / count, found
+        return states, penalty + tf.cast(more, dtype) / tf.cast(count, dtype), found
 
     dtype = tf.float64 if tf.float64 in {weight.dtype for weight in weights} else tf.float32
     start = states, tf.zeros([], dtype), tf.TensorArray(dtype, count)
     _, penalty, array = _in_turn(count, unrolled, embed, start)
-    embeddings = array.concat()
+    embeddings = tf.ensure_shape(array.concat(), [batch, None, None])
 
     def backward(by_embeddings: tf.Tensor, by_penalty: tf.Tensor) -> tuple[list, Tensors]:
         by_embeddings = tf.reshape(by_embeddings, [count, size, *by_embeddings.shape[1:]])
         unused = set()
 
-        def add(index: tf.Tensor, loop: Any) -> Any:
+        def embed_again(index: tf.Tensor, loop: Any) -> Any:
             states, sums = loop
             with tf.GradientTape() as tape:
                 tape.watch(weights)
                 found, more, states = encode(weights, states, microbatch(index))
+            _check_known(tape)
             upstream = [
                 tf.cast(by_embeddings[index], found.dtype),
-                tf.cast(by_penalty, more.dtype) / count,
+                tf.cast(by_penalty, more.dtype) / tf.cast(count, more.dtype),
             ]
             gradients = tape.gradient([found, more], weights, upstream)
             unused.update(i for i, gradient in enumerate(gradients) if gradient is None)
             return states, [
-                total if gradient is None else total + tf.convert_to_tensor(gradient)
-                for total, gradient in zip(sums, gradients, strict=True)
+                total if gradient is None else add(total, tf.convert_to_tensor(gradient))
+                for total, gradient, add in zip(sums, gradients, additions, strict=True)
             ]
 
+        additions = [
+            tf.maximum if largest else tf.add for largest in overwritten or [False] * len(weights)
+        ]
         sums = [tf.zeros_like(weight) for weight in weights]
-        moved, sums = _in_turn(count, unrolled, add, (states, sums))
+        moved, sums = _in_turn(count, unrolled, embed_again, (states, sums))
         return [None if i in unused else total for i, total in enumerate(sums)], moved
 
     return embeddings, penalty, backward
+
+
+def check_size(images: int, size: int) -> None:
+    """Raises `InputError` unless a replica's images are whole microbatches."""
+    if images % size:
+        raise InputError(
+            f"microbatch_size: expected a divisor of the {images} images of a replica, received "
+            f"{size}"
+        )
+
+
+def padded(views: ViewTensors, size: int) -> tuple[ViewTensors, tf.Tensor]:
+    """Views filled up with zeros to whole microbatches, and how many images there were.
+
+    For evaluation only, where an image changes nothing for the others.
+    """
+    images = tf.shape(tf.nest.flatten(views)[0])[0]
+    more = -images % size
+
+    def fill(part: tf.Tensor) -> tf.Tensor:
+        rows = part.shape[0] and part.shape[0] + -part.shape[0] % size
+        full = tf.pad(part, [[0, more]] + [[0, 0]] * (part.shape.rank - 1))
+        return tf.ensure_shape(full, [rows, *part.shape[1:]])
+
+    return tf.nest.map_structure(fill, views), images
+
+
+def _check_known(tape: tf.GradientTape) -> None:
+    """Raises `InputError` where the pass read a variable that is trained but not known to Keras.
+
+    All that Keras knows of the encoder stands in `weights` and `states`, as plain tensors.
+    """
+    unknown = [variable.name for variable in tape.watched_variables()]
+    if unknown:
+        raise InputError(
+            "encoder: expected weights that Keras 3 knows, received the variable "
+            f"{', '.join(unknown[:3])}, which it would not train; make its layer of Keras 3 "
+            "(import keras), an attribute of the model or layer that calls it, and its variable "
+            "by add_weight"
+        )
 
 
 def _in_turn(count: int, unrolled: bool, body: Callable[[Any, Any], Any], loop: Any) -> Any:

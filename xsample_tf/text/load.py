@@ -69,7 +69,7 @@ def load_encoder(handle: str) -> TextEncoder:
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", handle, re.ASCII):
         directory = _download(handle)
         return _sentence_transformer(handle, directory, handle_name(handle), option)
-    if option:
+    if option and (handle == "lexical" or "://" in handle):
         raise _no_option(handle, option)
     if "://" in handle:
         return _saved_model(handle)

@@ -157,6 +157,26 @@ def restore_encoder(
     Raises:
         InputError: None there, or none that can be read or that fits the encoder.
     """
+    path, step = find_checkpoint(directory, name, log)
+    state = tf.train.Checkpoint(model=_values(encoder.variables))  # The first ones of the model.
+    try:
+        status = state.read(str(path / _STATE))
+        status.assert_existing_objects_matched().expect_partial()
+    except (AssertionError, ValueError) as error:
+        raise InputError(
+            f"checkpoint: {path} is of another architecture ({_first_line(error)})"
+        ) from None
+    return path.name, step
+
+
+def find_checkpoint(
+    directory: pathlib.Path, name: str | None, log: Callable[[str], None]
+) -> tuple[pathlib.Path, int]:
+    """Returns path and step of the newest readable checkpoint, or of the one called `name`.
+
+    Raises:
+        InputError: None there, or none that can be read.
+    """
     names = sorted(path.name for path in _paths(directory))
     if not names or name not in (None, *names):
         raise InputError(
@@ -171,15 +191,7 @@ def restore_encoder(
         step, reason = _inspect(path)
         if reason:
             raise InputError(f"checkpoint: cannot read {path}: {reason}; choose another one")
-    state = tf.train.Checkpoint(model=_values(encoder.variables))  # The first ones of the model.
-    try:
-        status = state.read(str(path / _STATE))
-        status.assert_existing_objects_matched().expect_partial()
-    except (AssertionError, ValueError) as error:
-        raise InputError(
-            f"checkpoint: {path} is of another architecture ({_first_line(error)})"
-        ) from None
-    return path.name, int(step)
+    return path, int(step)
 
 
 def _readable(

@@ -1,6 +1,7 @@
 """The loop of a run: steps, checkpoints and evaluations, from the newest checkpoint on."""
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -109,7 +110,9 @@ class TrainingLoop:
         stream = self._distributed_stream(first)
         # One Keras epoch for what is left: epochs are a matter of the global step here, so that a
         # run can continue in the middle of one.
-        with explained(self._options), self._signals.deferred():
+        with explained(self._options), self._signals.deferred(), warnings.catch_warnings():
+            # The run has said so of its target, and counts skipped steps itself.
+            warnings.filterwarnings("ignore", "target: temperature|loss: .* steps were skipped")
             self._model.fit(
                 stream,
                 steps_per_epoch=self._total_steps - first,

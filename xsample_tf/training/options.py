@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from xsample_tf.data.views import AUGMENTATIONS
 from xsample_tf.errors import InputError, suggest
 from xsample_tf.graphs import GRAPHS
 from xsample_tf.models import BACKBONES
@@ -14,13 +15,15 @@ from xsample_tf.training.distributed.strategy import STRATEGIES
 from xsample_tf.training.optimizers import LEARNING_RATE_RULES, OPTIMIZERS
 from xsample_tf.training.settings import GROUPS, OBJECTIVES, check_value, setting
 
-AUGMENTATIONS = ("simclr", "autoaugment")
 # Settings that choose what may have options of its own, which become part of `Options.own`.
-CHOSEN = (OBJECTIVES, GRAPHS, OPTIMIZERS)
+CHOSEN = (OBJECTIVES, GRAPHS, AUGMENTATIONS, OPTIMIZERS)
 
 _data, _views, _objective, _model, _optimization, _run = (
     functools.partial(setting, group) for group in GROUPS
 )
+
+
+INIT_PARTS = ("encoder", "projector", "optimizer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,6 +211,12 @@ class Options:
         changes_result=False,
     )
 
+    init_from: str = _run(
+        "", "Start from the weights of another run: RUN, or RUN:CHECKPOINT; not to continue it."
+    )
+    init_parts: tuple[str, ...] = _run(
+        ("encoder", "projector"), "What init_from takes over: encoder, projector, optimizer."
+    )
     imports: tuple[str, ...] = _run(
         (),
         "Modules that register graphs and so on of your own.",
@@ -217,7 +226,12 @@ class Options:
     own: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self):
-        for name in ("data_dir", "imports", "allow_changed"):  # One may be given as it is.
+        for name in (
+            "data_dir",
+            "imports",
+            "init_parts",
+            "allow_changed",
+        ):  # One may be given as it is.
             value = getattr(self, name)
             value = (str(value),) if isinstance(value, str | os.PathLike) else tuple(value)
             object.__setattr__(self, name, value)
@@ -263,10 +277,19 @@ class Options:
         """Raises `InputError` for settings that exclude each other."""
         if self.epochs is not None and self.steps is not None:
             raise InputError("expected epochs or steps, received both; give one of them")
-        if self.color_on == "accelerator" and self.augmentation != "simclr":
+        policy = AUGMENTATIONS[self.augmentation].make
+        if self.color_on == "accelerator" and not policy.splits_stages:
             raise InputError(
                 f"color_on: expected host or auto with {self.augmentation}, whose operations on "
                 "colours are for the host, received accelerator"
+            )
+        for part in self.init_parts:
+            if part not in INIT_PARTS:
+                raise InputError(f"init_parts: unknown part {part!r}, {suggest(part, INIT_PARTS)}")
+        if self.init_from and "optimizer" in self.init_parts and len(set(self.init_parts)) < 3:
+            raise InputError(
+                "init_parts: expected encoder and projector with optimizer, whose slots they have, "
+                f"received {', '.join(self.init_parts)}"
             )
         for name in ("embedding", "center"):
             if self.encode_captions and getattr(self, name):
@@ -291,12 +314,23 @@ class Options:
 
     @classmethod
     def from_flat(cls, values: Mapping[str, Any]) -> "Options":
-        """Builds options from `as_flat`'s result; names that this version lacks are left out."""
+        """Builds options from what `options.json` has; names that this version lacks are left out.
+
+        Args:
+            values: As `as_flat` returns them; lists are taken for tuples.
+
+        Raises:
+            InputError: As for `Options`, and for a module in "imports" that cannot be imported.
+        """
+        values = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        for module in values.get("imports", ()):
+            import_module(module)
         names = {field.name for field in settings()}
         known = {name: value for name, value in values.items() if name in names}
-        for module in known.get("imports", ()):
-            import_module(module)
-        own = declared_options(*CHOSEN).keys() & values.keys()
+        own = declared_options(*CHOSEN).keys() & values.keys() - names
         return cls(**known, own={name: values[name] for name in own})
 
     def defaults(self) -> dict[str, tuple[Any, bool]]:

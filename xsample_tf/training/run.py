@@ -1,5 +1,6 @@
 """A training run from its options: data, model, steps, evaluation, export."""
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -17,15 +18,23 @@ from xsample_tf.errors import InputError
 from xsample_tf.export import export
 from xsample_tf.files import writing
 from xsample_tf.models.distributed_model import DistributedModel
-from xsample_tf.training import checks, execution, messages
+from xsample_tf.training import execution, messages
 from xsample_tf.training.distributed.workers import Workers
+from xsample_tf.training.initialization import initialize
 from xsample_tf.training.interruption import StopSignals
 from xsample_tf.training.loop import TrainingLoop
 from xsample_tf.training.model import make_optimizer
 from xsample_tf.training.objectives import Objective, make_objective
 from xsample_tf.training.options import Options
-from xsample_tf.training.run_data import describe_data, open_dataset, prepare_data
-from xsample_tf.training.run_directory import RunDirectory
+from xsample_tf.training.run_data import (
+    check_batch,
+    check_microbatches,
+    describe_data,
+    open_dataset,
+    prepare_data,
+    total_steps_of,
+)
+from xsample_tf.training.run_directory import RunDirectory, read_settings
 from xsample_tf.training.stream import caption_vectors
 from xsample_tf.version import __version__
 
@@ -80,6 +89,8 @@ def _train(
         with strategy.scope():
             optimizer, learning_rate = make_optimizer(options, total_steps, steps_per_epoch)
             model = _compiled_model(objective, optimizer)
+            with workers.together():
+                _start(model, directory, options, log)
         length = messages.describe_length(options, total_steps, steps_per_epoch)
         log(f"{describe_data(options)}; {length}")
         log(messages.describe_model(options, model, learning_rate))
@@ -98,10 +109,10 @@ def _open(options: Options, replicas: int) -> tuple[int, int, Objective]:
     """Returns the steps of an epoch and of the run, and what it trains for, all of it checked."""
     dataset = open_dataset(options)
     steps_per_epoch = data.steps_per_epoch(options.data_dir, "train", options.batch_size)
-    total_steps = checks.total_steps_of(options, steps_per_epoch)
+    total_steps = total_steps_of(options, steps_per_epoch)
     objective = make_objective(options, dataset)
-    checks.check_batch(options, replicas)
-    checks.check_microbatches(options, replicas)
+    check_batch(options, replicas)
+    check_microbatches(options, replicas)
     return steps_per_epoch, total_steps, objective
 
 
@@ -116,6 +127,15 @@ def _compiled_model(objective: Objective, optimizer: keras.Optimizer) -> Distrib
     )
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+def _start(
+    model: DistributedModel, directory: RunDirectory, options: Options, log: Callable[[str], None]
+) -> None:
+    """Takes over the weights that the options name, unless the run has steps of its own."""
+    if options.init_from and not directory.has_checkpoints():
+        start = initialize(model, options, read_settings, log)
+        directory.record("init.json", dataclasses.asdict(start))
 
 
 def _facts(options: Options) -> dict[str, Any]:

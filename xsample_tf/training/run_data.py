@@ -1,4 +1,4 @@
-"""The data of a run: prepared, opened, and the graph that is built from it."""
+"""The data of a run: prepared, opened, its length in steps, and the graph that is built from it."""
 
 import os
 from collections.abc import Callable
@@ -32,6 +32,7 @@ def prepare_data(options: Options, log: Callable[[str], None]) -> None:
             first,
             encoders=[text.load_encoder(options.text_encoder)],
             options=data.SourceOptions(validation_fraction=_VALIDATION_FRACTION),
+            log=log,
         )
 
 
@@ -118,3 +119,33 @@ def make_graph(options: Options, dataset: data.Dataset) -> graphs.SimilarityGrap
     run_data = RunData(options, dataset)
     run_data.check_features(entry.make.features)
     return entry.make.from_data(run_data, **own_values(entry, options.own))
+
+
+def total_steps_of(options: Options, steps_per_epoch: int) -> int:
+    """Returns the run's length in steps.
+
+    Raises:
+        InputError: Neither epochs nor steps are given.
+    """
+    if options.steps is None and options.epochs is None:
+        raise InputError("expected the length of the run: give epochs or steps")
+    return options.steps if options.steps is not None else options.epochs * steps_per_epoch
+
+
+def check_batch(options: Options, replicas: int) -> None:
+    """Raises `InputError` where the replicas cannot share the batch."""
+    if options.batch_size % replicas:
+        raise InputError(
+            f"batch_size: expected a multiple of the {replicas} replicas, received "
+            f"{options.batch_size}"
+        )
+
+
+def check_microbatches(options: Options, replicas: int) -> None:
+    """Raises `InputError` unless microbatches divide the replica's share of the batch."""
+    share = options.batch_size // replicas
+    if options.microbatch_size and share % options.microbatch_size:
+        raise InputError(
+            f"microbatch_size: expected a divisor of the {share} images of each of {replicas} "
+            f"replica{'s' if replicas > 1 else ''}, received {options.microbatch_size}"
+        )

@@ -62,10 +62,19 @@ class RunDirectory:
 
     def begin(self) -> None:
         """Records the settings and the data, once it is known that the run can go on with them."""
+        self.record("data.json", self.data)
+        self.record("options.json", _with_whole_paths(self._options.as_flat()))
         if self._chief:
-            self.write_json("data.json", self.data)
-            self.write_json("options.json", self._options.as_flat())
             write_text(self.path / "run.flags", _as_flags(self._options))
+
+    def has_checkpoints(self) -> bool:
+        """Whether the run has taken steps that are kept."""
+        return any((self.path / "checkpoints").glob("*-*"))
+
+    def record(self, name: str, content: Any) -> None:
+        """Writes a JSON file of the run on the worker that writes; the others do nothing."""
+        if self._chief:
+            self.write_json(name, content)
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes a JSON file of the run whole, or not at all."""
@@ -96,7 +105,7 @@ def load_encoder(
     path = pathlib.Path(run_dir)
     if not (path / "options.json").is_file():
         raise InputError(f"run_dir: expected a run of tools/train.py, received {run_dir!r}")
-    settings = _read_settings(path)
+    settings = read_settings(path)
     encoder = make_encoder(Options.from_flat(settings))
     name, step = restore_encoder(path / "checkpoints", encoder, checkpoint, log)
     return encoder, settings | {"checkpoint": name, "step": step}
@@ -105,7 +114,7 @@ def load_encoder(
 def _as_flags(options: Options) -> str:
     """The settings as a flagfile for tools/train.py, which re-runs as it is."""
     lines = []
-    for name, value in options.as_flat().items():
+    for name, value in _with_whole_paths(options.as_flat()).items():
         if name == "imports":
             lines += [f"--import={module}" for module in value]
         elif isinstance(value, bool):
@@ -116,7 +125,30 @@ def _as_flags(options: Options) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _read_settings(path: pathlib.Path) -> dict[str, Any]:
+def _with_whole_paths(values: dict[str, Any]) -> dict[str, Any]:
+    """The settings with absolute paths: they are read again from other working directories."""
+    kind, _, where = values.get("source", "").partition(":")
+    changed = {
+        "data_dir": tuple(_whole(path) for path in values["data_dir"]),
+        "imports": tuple(_whole(p) if p.endswith(".py") else p for p in values["imports"]),
+        "source": f"{kind}:{_whole(where)}" if where and os.path.exists(where) else None,
+    }
+    for name in ("text_encoder", "encode_captions", "init_from"):
+        path = values.get(name, "")
+        changed[name] = _whole(path) if path and os.path.exists(path.split(":")[0]) else None
+    return values | {name: value for name, value in changed.items() if value is not None}
+
+
+def _whole(path: str) -> str:
+    return path if "://" in path else os.path.abspath(path)
+
+
+def read_settings(path: pathlib.Path) -> dict[str, Any]:
+    """Returns the settings of the run in a directory.
+
+    Raises:
+        InputError: They cannot be read.
+    """
     return {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in _read_json(path / "options.json").items()
@@ -185,7 +217,7 @@ def _judge_changes(
                 "run_dir"
             )
         return
-    previous = _read_settings(path)
+    previous = read_settings(path)
     refused = []
 
     def judge(name: str, old: Any, new: Any, changes_result: bool) -> None:
@@ -194,7 +226,8 @@ def _judge_changes(
             refused.append(f"{name} (was {old!r}, is {new!r})")
 
     defaults = options.defaults()
-    for name, new in options.as_flat().items():
+    previous = _with_whole_paths({"data_dir": (), "imports": ()} | previous)
+    for name, new in _with_whole_paths(options.as_flat()).items():
         default, changes_result = defaults[name]
         old = previous.pop(name, default)
         if old != new and name not in ("run_dir", "allow_changed"):

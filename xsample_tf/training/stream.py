@@ -10,20 +10,14 @@ from xsample_tf import data, text
 from xsample_tf.data import views
 from xsample_tf.devices import accelerated
 from xsample_tf.errors import InputError
+from xsample_tf.registry import own_values
 from xsample_tf.training.options import Options
 
 
-def make_views(options: Options) -> views.SimCLR | views.AutoAugment:
-    """Returns the augmentation policy that the options name."""
-    if options.augmentation == "simclr":
-        return views.SimCLR(
-            options.image_size,
-            views=options.views,
-            blur=options.blur,
-            strength=options.color_strength,
-            min_scale=options.min_crop,
-        )
-    return views.AutoAugment(options.image_size, views=options.views, min_scale=options.min_crop)
+def make_views(options: Options) -> views.ViewPolicy:
+    """Builds the augmentation policy that the options name."""
+    entry = views.AUGMENTATIONS[options.augmentation]
+    return entry.make.from_options(options, **own_values(entry, options.own))
 
 
 def finish_views(options: Options) -> Callable[..., tf.Tensor] | None:
@@ -34,7 +28,7 @@ def finish_views(options: Options) -> Callable[..., tf.Tensor] | None:
 def color_on_accelerator(options: Options) -> bool:
     """Whether the step changes the views' colours, and not the stream."""
     if options.color_on == "auto":
-        return options.augmentation == "simclr" and accelerated()
+        return views.AUGMENTATIONS[options.augmentation].make.splits_stages and accelerated()
     return options.color_on == "accelerator"
 
 

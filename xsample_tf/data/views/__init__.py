@@ -1,5 +1,8 @@
-"""Augmentation policies, and the operations that they are made of."""
+"""Augmentation policies by name, and the operations that they are made of."""
 
-from xsample_tf.data.views.policies import AutoAugment, Evaluation, SimCLR
+from xsample_tf.data.views.autoaugment import AutoAugment
+from xsample_tf.data.views.base import AUGMENTATIONS, ViewPolicy, register
+from xsample_tf.data.views.evaluation import Evaluation
+from xsample_tf.data.views.simclr import SimCLR
 
-__all__ = ["AutoAugment", "Evaluation", "SimCLR"]
+__all__ = ["AUGMENTATIONS", "AutoAugment", "Evaluation", "SimCLR", "ViewPolicy", "register"]

@@ -1,4 +1,8 @@
-"""What random policies of views have in common: windows, flips, and decoding no more than that."""
+"""What random policies of views have in common: windows, flips, and decoding no more than that.
+
+View v's operation k uses random number (v, k) of the seed: more views leave the first ones as they
+are.
+"""
 
 import functools
 from collections.abc import Callable
@@ -6,12 +10,13 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from xsample_tf.data.views import decode, geometry
+from xsample_tf.data.views.base import ViewPolicy, as_image
 from xsample_tf.errors import InputError
 
 _REDUCTIONS = (2, 4, 8)  # What libjpeg decodes at a fraction of the cost.
 
 
-class RandomViews:
+class RandomViews(ViewPolicy):
     """Random resized crop and flip, then what a policy does to the colours, for each of V views.
 
     Args:
@@ -26,14 +31,14 @@ class RandomViews:
     def __init__(
         self, size: int, views: int, min_scale: float, color_draws: int, finish: "_Finish"
     ):
-        check_size(size)
         if views < 2:
             raise InputError(f"views: expected at least 2 of each image, received {views}")
+        super().__init__(size, views)
         if not 0 < min_scale <= 1:
             raise InputError(
                 f"min_scale: expected a share of the image's area in (0, 1], received {min_scale}"
             )
-        self.size, self.views, self.min_scale = size, views, min_scale
+        self.min_scale = min_scale
         self._color_draws, self._second_pass = color_draws, _second_pass(finish)
 
     def decode(self, content: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -83,7 +88,7 @@ class RandomViews:
         Raises:
             InputError: an image of another type or shape, as far as the graph shows it.
         """
-        image = checked(image)
+        image = as_image(image)
         window_draws, flip_draws, color_draws = self._draws(seed)
         windows = self._windows(tf.shape(image), window_draws)
         return self._make(image, windows, flip_draws[:, 0] < 0.5, color_draws)
@@ -141,21 +146,3 @@ def pixels_of(planes: tf.Tensor) -> tf.Tensor:
     by pixel.
     """
     return tf.cast(tf.transpose(planes, [0, 3, 2, 1]) * 255 + 0.5, tf.uint8)
-
-
-def check_size(size: int) -> None:
-    """Raises InputError unless a view can have this side."""
-    if size < 1:
-        raise InputError(f"size: expected a side of at least 1 pixel, received {size}")
-
-
-def checked(image: tf.Tensor) -> tf.Tensor:
-    """An image as uint8 or float32; raises InputError for what is none, as far as is known."""
-    image = tf.convert_to_tensor(image)
-    if not image.shape.is_compatible_with([None, None, 3]):
-        raise InputError(f"image: expected RGB of shape [H, W, 3], received {image.shape}")
-    if image.dtype != tf.uint8 and not image.dtype.is_floating:
-        raise InputError(
-            f"image: expected uint8, or floating in [0, 1], received {image.dtype.name}"
-        )
-    return image if image.dtype == tf.uint8 else tf.cast(image, tf.float32)

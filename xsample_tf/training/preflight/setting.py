@@ -12,13 +12,12 @@ import tensorflow as tf
 from xsample_tf import data, losses, text
 from xsample_tf.errors import InputError
 from xsample_tf.models.distributed_model import DistributedModel
-from xsample_tf.training import checks
 from xsample_tf.training.distributed import cluster
 from xsample_tf.training.distributed.strategy import make_strategy
 from xsample_tf.training.execution import dtype_policy_scope
 from xsample_tf.training.objectives import Objective, make_objective
 from xsample_tf.training.options import Options
-from xsample_tf.training.run_data import open_dataset
+from xsample_tf.training.run_data import check_batch, open_dataset, total_steps_of
 
 _SCENES = 256  # Generated images, where the run's are not there yet.
 # Why there may be nothing to compare one device with.
@@ -119,10 +118,10 @@ def open_run(options: Options, log: Callable[[str], None]) -> Iterator[OpenedRun
             images = f"{_SCENES} generated scenes, since {images} is not there yet"
         dataset = open_dataset(options)
         steps_per_epoch = data.steps_per_epoch(options.data_dir, "train", options.batch_size)
-        total_steps = checks.total_steps_of(options, steps_per_epoch)
+        total_steps = total_steps_of(options, steps_per_epoch)
         objective = make_objective(options, dataset)
         strategy = make_strategy(options.strategy)
-        checks.check_batch(options, strategy.num_replicas_in_sync)
+        check_batch(options, strategy.num_replicas_in_sync)
         yield OpenedRun(
             objective,
             images,

@@ -1,22 +1,16 @@
-"""Views of an image: callables `(image, seed) -> [V, size, size, 3]` for anyone's `Dataset.map`.
-
-Randomness is stateless: view v's operation k uses number (v, k) of the seed's stream, so the same
-seed gives the same views on any machine, and more views leave the first ones as they are.
-"""
+"""SimCLR's augmentation policy, on the host, or with its colours left to an accelerator."""
 
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
+import keras
 import tensorflow as tf
 
-from xsample_tf.data.views import autoaugment, color, color_batched, geometry, random_crops
+from xsample_tf.data.views import color, color_batched, random_crops
+from xsample_tf.data.views.base import register
 from xsample_tf.errors import InputError
-
-
-@functools.partial(tf.function, jit_compile=True, autograph=False)
-def _as_floats(pixels: tf.Tensor) -> tf.Tensor:
-    return tf.cast(pixels, tf.float32) / 255
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +58,8 @@ class _Crops(random_crops.RandomViews):
         return random_crops.pixels_of(super()._make(image, windows, flips, draws)), draws
 
 
+@keras.saving.register_keras_serializable("xsample_tf")
+@register("simclr")
 class SimCLR(random_crops.RandomViews):
     """SimCLR's policy (arXiv 2002.05709, appendix A).
 
@@ -90,6 +86,8 @@ class SimCLR(random_crops.RandomViews):
         >>> dataset = dataset.map(lambda image, seed: two(image, seed))  # [2, 224, 224, 3]
     """
 
+    splits_stages = True
+
     def __init__(
         self,
         size: int,
@@ -104,6 +102,23 @@ class SimCLR(random_crops.RandomViews):
         self._colors = _Colors(float(strength), bool(blur))
         super().__init__(size, views, min_scale, _Colors.draws, self._colors)
         self.crops = _Crops(size, views, min_scale, _Colors.draws, random_crops.plain)
+
+    @classmethod
+    def from_options(cls, options: Any, **own: Any) -> "SimCLR":
+        """Builds the policy with a run's `blur`, `color_strength` and `min_crop`."""
+        return cls(
+            options.image_size,
+            views=options.views,
+            blur=options.blur,
+            strength=options.color_strength,
+            min_scale=options.min_crop,
+            **own,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments, for a saved model with `finish_views`."""
+        names = ("size", "views", "blur", "strength", "min_scale")
+        return {name: getattr(self, name) for name in names}
 
     def finish(self, crops: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         """Changes the colours of a batch of crops, on the device where it is called.
@@ -121,61 +136,3 @@ class SimCLR(random_crops.RandomViews):
             >>> model = XSampleModel(encoder, projector, finish_views=policy.finish)
         """
         return _of_batch(self._colors)(crops, draws)
-
-
-class AutoAugment(random_crops.RandomViews):
-    """The X-CLR paper's policy: random resized crop, flip, AutoAugment's ImageNet policy.
-
-    That AutoAugment is used is known of the paper; the crop of 8 to 100 % of the area and the flip
-    before it are inferred, as is the usual order.
-
-    Args:
-        size: Side of the views in pixels, at least 3.
-        views: V, at least 2.
-        min_scale: Smallest crop, as a share of the image's area.
-
-    Raises:
-        InputError: an argument out of range.
-
-    Example:
-        >>> AutoAugment(224, views=4)(image, seed=[0, 1]).shape
-        TensorShape([4, 224, 224, 3])
-    """
-
-    def __init__(self, size: int, views: int = 2, min_scale: float = 0.08):
-        super().__init__(size, views, min_scale, autoaugment.DRAWS, random_crops.plain)
-        if size < 3:
-            raise InputError(f"size: expected at least 3 pixels for AutoAugment, received {size}")
-
-    def _make(
-        self, image: tf.Tensor, windows: tf.Tensor, flips: tf.Tensor, draws: tf.Tensor
-    ) -> tf.Tensor:
-        pixels = random_crops.pixels_of(super()._make(image, windows, flips, draws))
-        augmented = [autoaugment.augment(pixels[view], draws[view]) for view in range(self.views)]
-        return _as_floats(tf.stack(augmented))
-
-
-class Evaluation:
-    """One view without randomness: shorter side to size / 0.875, then the centre.
-
-    An image that has the view's size already stays as it is.
-
-    Args:
-        size: Side of the view in pixels.
-
-    Raises:
-        InputError: a size below 1.
-
-    Example:
-        >>> Evaluation(224)(image).shape
-        TensorShape([1, 224, 224, 3])
-    """
-
-    def __init__(self, size: int):
-        random_crops.check_size(size)
-        self.size = size
-
-    def __call__(self, image: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Returns float32 `[1, size, size, 3]` in [0, 1]; takes the images that the others take."""
-        del seed
-        return geometry.resize_center(random_crops.checked(image), self.size, 0.875)[tf.newaxis]

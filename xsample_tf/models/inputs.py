@@ -1,0 +1,345 @@
+"""The door of the training step: what a Keras user brings, in one form, or refused in a line.
+
+`select` looks at structure on the host and hands on only what the step needs, so that strings and
+other extras never reach XLA. `views_of`, `weight_of` and the others bring values to one form within
+the step, in every mode of execution.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from xsample_tf.errors import InputError
+from xsample_tf.graphs import LabelGraph, SimilarityGraph
+
+# How far views may leave their range before they are taken for another one: resampling overshoots.
+_TOLERANCE = 0.1
+# Images whose finished views are looked at before the first step.
+_LOOKED_AT = 2
+# Keys under which arrays pass Keras's adapter, which knows one target with one weight each.
+_ARRAYS = ("views of fit", "side information of fit", "weights of fit")
+_EXTRAS = "substituted"
+
+
+def joined(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    """Returns `x, y, sample_weight` for Keras's adapters, which refuse one weight for several y.
+
+    Raises:
+        InputError: Weights as a dict, or arrays of several lengths.
+    """
+    if isinstance(sample_weight, Mapping | list | tuple):
+        raise InputError(
+            f"sample_weight: expected an array [B] or [B, 1], received "
+            f"{type(sample_weight).__name__}; one weight counts for the whole image"
+        )
+    given = {"x": x, "y": y, "sample_weight": sample_weight}
+    given = {name: part for name, part in given.items() if part is not None}
+    arrays = tf.nest.flatten(given)
+    if len(given) < 2 or not all(hasattr(leaf, "shape") for leaf in arrays):
+        return x, y, sample_weight
+    if len({len(array) for array in arrays if len(array.shape)}) > 1:
+        raise InputError(
+            "expected arrays with one row for each image, received "
+            + ", ".join(f"{name} {shapes(part)}" for name, part in given.items())
+        )
+    if sample_weight is None or not isinstance(y, Mapping):
+        return x, y, sample_weight
+    return dict(zip(_ARRAYS, (x, y, sample_weight), strict=True)), None, None
+
+
+def select(
+    data: Any, graph: SimilarityGraph, more: Iterable[str] = ()
+) -> tuple[Any, dict[str, Any], Any]:
+    """Returns views, side information and weight (or None) of a batch, and nothing else of it.
+
+    Args:
+        data: What a dataset yields: `(views, side)`, `(views, side, sample_weight)` or views.
+        graph: Decides what of a dict of side information is kept.
+        more: Names that are kept beside it, where they are there.
+
+    Raises:
+        InputError: Side information that the graph needs is missing, or weights are several.
+    """
+    views, side, weight = keras.utils.unpack_x_y_sample_weight(_without_optionals(data))
+    if isinstance(views, dict) and _ARRAYS[0] in views:
+        views, side, weight = (views[name] for name in _ARRAYS)
+    if isinstance(weight, Mapping | list | tuple):
+        raise InputError(
+            f"sample_weight: expected [B] or [B, 1], received {shapes(weight)}; one weight counts "
+            "for the whole image"
+        )
+    name = graph.features
+    if not isinstance(side, Mapping):
+        if isinstance(side, list | tuple):
+            raise InputError(
+                f"{type(graph).__name__}: expected {name!r}, or a dict with it, received a "
+                f"{type(side).__name__} of {len(side)}: {shapes(side)}"
+            )
+        # A graph of indices needs nothing, so that a lone y can only be labels, for metrics.
+        side = {} if side is None else {"label" if name == "index" else name: side}
+    if name != "index" and name not in side:
+        raise InputError(
+            f"{type(graph).__name__}: expected {name!r} in the dataset, received "
+            f"{', '.join(sorted(map(str, side))) or 'nothing'}; prepare the data with it or use "
+            "another graph"
+        )
+    wanted = {name, _EXTRAS, *more} - {"index"}
+    return views, {key: side[key] for key in sorted(wanted) if key in side}, weight
+
+
+def _without_optionals(data: Any) -> Any:
+    """Keras's adapters of generators hand on an empty optional for None."""
+    return tf.nest.map_structure(
+        lambda x: None if isinstance(x, tf.experimental.Optional) else x, data
+    )
+
+
+def check_rows(views: Any, side: Mapping[str, Any], weight: Any) -> int | None:
+    """Returns B, as far as it is known.
+
+    Raises:
+        InputError: Something has another number of rows than there are images.
+    """
+    parts = tf.nest.flatten(views)
+    named = [("views", part) for part in parts] + list(side.items())
+    named += [] if weight is None else [("sample_weight", weight)]
+    images = _rows(parts[0]) if parts else None
+    for name, value in named:
+        if len(value.shape) == 0 or _rows(value) not in (images, None):
+            raise InputError(
+                f"{name}: expected one row for each of {images} images, received {shapes(value)}"
+            )
+    return images
+
+
+def _rows(value: Any) -> int | None:
+    return value.shape[0] if len(value.shape) else None
+
+
+def views_of(
+    views: Any,
+    dtype: tf.DType,
+    input_range: tuple[float, float] | None,
+    image_shape: tuple[int | None, ...] = (None, None, None),
+) -> tf.Tensor:
+    """Brings views to one form: `[B, V, H, W, 3]` of a floating dtype.
+
+    Args:
+        views: `[B, V, H, W, 3]`, or a tuple or dict of V tensors `[B, H, W, 3]`, those of a dict in
+            the order of their names; floating or uint8.
+        dtype: Of the result.
+        input_range: What uint8 is scaled to; None leaves its values, 0 to 255.
+        image_shape: `(H, W, C)` that the encoder takes, None where any.
+
+    Raises:
+        InputError: Views of another structure, shape or dtype.
+    """
+    parts = [tf.convert_to_tensor(part) for part in tf.nest.flatten(views)]
+    for part in parts:
+        if not part.dtype.is_floating and part.dtype != tf.uint8:
+            raise InputError(
+                f"views: expected floating or uint8 pixels, received {part.dtype.name} "
+                f"{tuple(part.shape)}"
+            )
+    parts = [_floating(part, dtype, input_range) for part in parts]
+    if len(parts) > 1 and all(part.shape.rank == 4 for part in parts):
+        if any(not part.shape.is_compatible_with(parts[0].shape) for part in parts):
+            raise InputError(f"views: expected V views of one shape, received {shapes(views)}")
+        parts = [tf.stack(parts, axis=1)]
+    if len(parts) != 1 or parts[0].shape.rank != 5:
+        raise InputError(
+            f"expected views [B, V, H, W, 3], or a tuple or dict of V views [B, H, W, 3], received "
+            f"{shapes(views)}; data.load and tf.stack(list_of_views, axis=1) give this form"
+        )
+    result = parts[0]
+    if not result.shape[2:].is_compatible_with(image_shape) or _channels_first(result.shape):
+        sides = ", ".join(
+            name if size is None else str(size)
+            for name, size in zip("HWC", image_shape, strict=True)
+        )
+        raise InputError(
+            f"views: expected images [{sides}], as the encoder takes them, in [B, V, H, W, C], "
+            f"received {tuple(result.shape)}"
+            + ("; transpose channels to the end" if _channels_first(result.shape) else "")
+        )
+    return result
+
+
+def _channels_first(shape: tf.TensorShape) -> bool:
+    return shape[2] in (1, 3) and shape[4] not in (1, 3, 4, None)
+
+
+def _floating(
+    pixels: tf.Tensor, dtype: tf.DType, input_range: tuple[float, float] | None
+) -> tf.Tensor:
+    values = tf.cast(pixels, dtype)
+    if pixels.dtype != tf.uint8 or input_range is None:
+        return values
+    low, high = input_range
+    values = values / 255
+    return values if (low, high) == (0, 1) else low + (high - low) * values
+
+
+def check_range(
+    views: Any,
+    finish: Callable[..., tf.Tensor] | None,
+    input_range: tuple[float, float] | None,
+) -> None:
+    """Raises `InputError` where views, or those finished of their parts, leave their range."""
+    if input_range is None:
+        return
+    if finish is not None and isinstance(views, list | tuple):
+        views = finish(*(part[:_LOOKED_AT] for part in views))
+    low, high = input_range
+    slack = _TOLERANCE * (high - low)
+    for part in map(tf.convert_to_tensor, tf.nest.flatten(views)):
+        if not part.dtype.is_floating:
+            continue
+        values = tf.where(tf.math.is_finite(part), part, tf.cast(low, part.dtype))
+        least, most = float(tf.reduce_min(values)), float(tf.reduce_max(values))
+        if least < low - slack or most > high + slack:
+            raise InputError(
+                f"views: expected floats in [{low:g}, {high:g}], received values from {least:.4g} "
+                f"to {most:.4g}; scale them, as by keras.layers.Rescaling(1/255), or say "
+                "XSampleModel(..., input_range=None) for an encoder of a range of its own"
+            )
+
+
+def check_input_range(input_range: Any) -> tuple[float, float] | None:
+    """Returns the range as two floats, or None; `InputError` for anything else."""
+    if input_range is None:
+        return None
+    try:
+        low, high = (float(value) for value in input_range)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise InputError(
+            f"input_range: expected (lowest, highest) or None, received {input_range!r}"
+        )
+    return low, high
+
+
+def weight_of(weight: Any, dtype: tf.DType) -> tf.Tensor | None:
+    """Brings weights `[B]` or `[B, 1]` of numbers or booleans to `[B]`.
+
+    Raises:
+        InputError: Weights of another shape or dtype.
+    """
+    if weight is None:
+        return None
+    weight = tf.convert_to_tensor(weight)
+    flat = weight.shape.rank == 2 and weight.shape[1] == 1
+    if weight.dtype == tf.string or not (weight.shape.rank == 1 or flat):
+        raise InputError(
+            f"sample_weight: expected numbers [B] or [B, 1], one for each image, received "
+            f"{weight.dtype.name} {tuple(weight.shape)}"
+        )
+    return tf.cast(weight[:, 0] if flat else weight, dtype)
+
+
+def side_of(side: Mapping[str, Any], graph: SimilarityGraph) -> tf.Tensor | None:
+    """What the graph needs of the selected side information; None for a graph of indices.
+
+    A caption vector that is not finite becomes zero: an image without a caption, see `captionless`.
+
+    Raises:
+        InputError: Strings, or ragged or sparse values.
+    """
+    name = graph.features
+    if name == "index":
+        return None
+    value = as_numbers(side[name], name, type(graph).__name__)
+    missing = captionless(side, graph)
+    if missing is None:
+        return value
+    return tf.where(missing[:, tf.newaxis], tf.zeros_like(value), value)
+
+
+def captionless(side: Mapping[str, Any], graph: SimilarityGraph) -> tf.Tensor | None:
+    """Whose caption vector is not finite, bool `[B]`; None where that cannot be."""
+    if graph.features != "embedding":
+        return None
+    value = as_numbers(side["embedding"], "embedding", type(graph).__name__)
+    if not value.dtype.is_floating or value.shape.rank != 2:
+        return None
+    return ~tf.reduce_all(tf.math.is_finite(value), axis=1)
+
+
+def as_numbers(value: Any, name: str, reader: str) -> tf.Tensor:
+    """A dense tensor of numbers.
+
+    Raises:
+        InputError: Strings, or ragged or sparse values.
+    """
+    if isinstance(value, tf.RaggedTensor | tf.SparseTensor):
+        raise InputError(
+            f"{reader}: expected {name!r} as a dense tensor, received a {type(value).__name__}"
+        )
+    value = tf.convert_to_tensor(value)
+    if value.dtype == tf.string:
+        raise InputError(
+            f"{reader}: expected {name!r} as numbers, received strings {tuple(value.shape)}; "
+            + (
+                "number the classes, as keras.layers.StringLookup does"
+                if name == "label"
+                else "encode them first, as data.prepare does with captions"
+            )
+        )
+    return value
+
+
+def check_class_weight(class_weight: Any) -> dict[int, float] | None:
+    """Returns Keras's `class_weight` as whole numbers and floats, or None.
+
+    Raises:
+        InputError: Anything but a dict of classes and finite weights.
+    """
+    if class_weight is None:
+        return None
+    try:
+        found = {int(label): float(weight) for label, weight in class_weight.items()}
+    except (AttributeError, TypeError, ValueError):
+        found = {}
+    if not found or min(found) < 0 or not np.isfinite(list(found.values())).all():
+        raise InputError(
+            f"class_weight: expected a dict of class numbers and finite weights, received "
+            f"{class_weight!r}"
+        )
+    return found
+
+
+def class_weights_of(
+    side: Mapping[str, Any], graph: SimilarityGraph, class_weight: dict[int, float], dtype: tf.DType
+) -> tf.Tensor:
+    """The weight `[B]` of each image's class; 1 for a class without one.
+
+    Raises:
+        InputError: The batch has no labels.
+    """
+    if "label" not in side:
+        raise InputError(
+            "class_weight: expected 'label' in the dataset, received "
+            f"{', '.join(sorted(side)) or 'nothing'}; give sample_weight instead"
+        )
+    label = as_numbers(side["label"], "label", "class_weight")
+    numbers = (graph if isinstance(graph, LabelGraph) else LabelGraph()).prepare(label)
+    table = np.ones(max(class_weight) + 2)
+    for number, weight in class_weight.items():
+        table[number] = weight
+    # The last entry is 1: for classes beyond the table, and for labels that are not valid.
+    places = tf.where(numbers < 0, len(table) - 1, tf.minimum(numbers, len(table) - 1))
+    return tf.gather(tf.constant(table, dtype), places)
+
+
+def shapes(value: Any) -> str:
+    """Shapes of a tensor, or of all in a structure, for a message."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key!r}: {shapes(value[key])}" for key in value) + "}"
+    if isinstance(value, list | tuple):
+        return "(" + ", ".join(map(shapes, value)) + ")"
+    shape = getattr(value, "shape", None)
+    return type(value).__name__ if shape is None else str(tuple(shape))
