@@ -18,7 +18,9 @@ def encoder(dtype="float32", last=(), **dense):
         keras.layers.Dense(7, activation="tanh", dtype=dtype, name="first", **dense),
         keras.layers.Dense(6, dtype=dtype, name="second"),
     ]
-    return keras.Sequential([keras.Input((SIDE, SIDE, 3), dtype=dtype), *layers, *last], name="encoder")
+    return keras.Sequential(
+        [keras.Input((SIDE, SIDE, 3), dtype=dtype), *layers, *last], name="encoder"
+    )
 
 
 def model(loss=None, optimizer=None, dtype="float32", made=None, compiled=None, **arguments):
