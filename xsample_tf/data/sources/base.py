@@ -20,6 +20,7 @@ from xsample_tf.registry import Registry
 
 UNKNOWN_CLASS = -1
 FETCH = "fetch_"  # What the reasons of images begin with that were never fetched.
+LEFT_OUT_SPLIT = "split_"  # What the reasons of images in splits begin with that are not used.
 
 # The kinds of sources by name: what stands before the colon of `--source`.
 SOURCES = Registry("source", "xsample_tf.data.sources")
