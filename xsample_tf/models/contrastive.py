@@ -111,6 +111,13 @@ class XSampleModel(FedModel):
         with self.distribute_strategy.scope():
             self.optimizer.build(self.trainable_variables)
 
+    def make_train_function(self, force: bool = False) -> Callable:
+        """Makes the function of an iterator that `fit` calls."""
+        function = super().make_train_function(force)
+        if self.log_temperature is not None:  # Only now the optimizer is built for certain.
+            temperature.keep_from_decay(self.log_temperature, self.optimizer)
+        return function
+
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step: all views forward, the loss over the batch, and the optimizer's update."""
         views, side, weight = self._selected(data)

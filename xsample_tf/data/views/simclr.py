@@ -120,6 +120,11 @@ class SimCLR(random_crops.RandomViews):
         names = ("size", "views", "blur", "strength", "min_scale")
         return {name: getattr(self, name) for name in names}
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "SimCLR":
+        """Builds the policy from `get_config`'s result."""
+        return cls(**config)
+
     def finish(self, crops: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         """Changes the colours of a batch of crops, on the device where it is called.
 
