@@ -162,10 +162,11 @@ def test_a_graph_is_one_file(directory, capsys):
     settings = train(directory, *arguments)
     assert "(batch 8, graph near)" in capsys.readouterr().out
     assert (settings["graph"], settings["near_scale"]) == ("near", 5.0)
-    assert settings["imports"] == ["near_graph_of_a_test.py"]
+    module = str(pathlib.Path("near_graph_of_a_test.py").absolute())
+    assert settings["imports"] == [module]
     # The run's own flags are the whole run, and what they change is judged.
     flags = pathlib.Path("run/run.flags").read_text().splitlines()
-    assert {"--import=near_graph_of_a_test.py", "--near_scale=5.0"} <= set(flags)
+    assert {f"--import={module}", "--near_scale=5.0"} <= set(flags)
     command_line.parse(["train", "--flagfile=run/run.flags", "--near_scale=1"])
     with pytest.raises(InputError, match=r"near_scale \(was 5.0, is 1.0\)"):
         train_tool.main()
