@@ -20,6 +20,7 @@ _origins: dict[str, str] = {}
 _flagfiles: list[pathlib.Path] = []
 # What the running tool chooses from; options that their entries declare become flags.
 _registries: list[registry.Registry] = []
+_entry_flags: set[str] = set()
 
 _IMPORT = flags.DEFINE_multi_string(
     "import",
@@ -137,7 +138,13 @@ def import_modules(words: list[tuple[str, str]]) -> None:
     for name in dict.fromkeys(names):
         registry.import_module(name)
     for option in registry.declared_options(*_registries).values():
+        if option.name in flags.FLAGS and option.name not in _entry_flags:
+            raise InputError(
+                f"import: an entry declares the option {option.name!r}, which is a flag of this "
+                "tool already; rename it"
+            )
         if option.name not in flags.FLAGS:
+            _entry_flags.add(option.name)
             # Of the main module, so that its --help shows them.
             _DEFINE[type(option.default)](
                 option.name,

@@ -174,7 +174,7 @@ def _prepare_in_place(encoders: list[text.TextEncoder]) -> None:
     for name in (
         *names,
         "validation_source",
-        "feature_columns",
+        "feature_default",
         "records_per_shard",
         "runner",
         "beam_flags",

@@ -1,5 +1,6 @@
 """X-Sample Contrastive training for TensorFlow and Keras 3."""
 
+import xsample_tf.backend  # noqa: F401  First, since Keras reads its settings when imported.
 from xsample_tf import data, evaluation, graphs, losses, models, text, training
 from xsample_tf.errors import InputError
 from xsample_tf.export import export

@@ -5,7 +5,6 @@ crash at any moment leaves the old one or the new one.
 """
 
 import contextlib
-import errno
 import os
 import pathlib
 import shutil
@@ -14,16 +13,9 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
+from xsample_tf.tensorflow_errors import system_reason
 
 _ASIDE = ".aside-"  # Temporary directories begin with this.
-# What TensorFlow reports as text only, and often as exhausted memory.
-_REASONS = tuple(
-    os.strerror(code)
-    for code in (
-        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
-        *(errno.EIO, errno.ESTALE, errno.ENOENT, errno.ENOTDIR, errno.EISDIR),
-    )
-)
 
 
 @contextlib.contextmanager
@@ -42,10 +34,7 @@ def writing(path: pathlib.Path, left: str = "", setting: str = "run_dir") -> Ite
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        text = str(error)
-        reason = next((reason for reason in _REASONS if reason in text), None)
-        if reason is None and isinstance(error, OSError):
-            reason = error.strerror or text.splitlines()[0]
+        reason = system_reason(error)
         if reason is None:
             raise
         raise InputError(

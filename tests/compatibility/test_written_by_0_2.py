@@ -10,10 +10,12 @@ import pytest
 import train as train_tool
 from helpers.small_model import small_encoder
 
-from xsample_tf import data, models
+from xsample_tf import data
 from xsample_tf.data import views
 from xsample_tf.export import load
 from xsample_tf.training import load_encoder
+
+pytestmark = pytest.mark.usefixtures("small_backbone")
 
 WRITTEN = pathlib.Path(__file__).parent / "written_by_0_2"
 
@@ -24,9 +26,6 @@ def written(tmp_path, monkeypatch):
     for part in ("data", "run"):
         shutil.copytree(WRITTEN / part, tmp_path / part)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        models, "backbone", lambda name, image_size, **unused: small_encoder(image_size)
-    )
     return tmp_path
 
 
@@ -62,6 +61,7 @@ def test_a_run_continues_from_its_flags_to_what_it_would_have_become(written, ca
     # What is new of a run's settings is beside what was there.
     settings = json.loads(pathlib.Path("run/options.json").read_text(encoding="utf-8"))
     before = json.loads((WRITTEN / "run/options.json").read_text(encoding="utf-8"))
+    before["data_dir"] = [str(written / "data")]  # Whole now, for any working directory.
     assert before.items() <= settings.items()
     assert (settings["objective"], settings["imports"]) == ("xclr", [])
 

@@ -3,7 +3,10 @@
 import numpy as np
 import tensorflow as tf
 
+from xsample_tf import graphs
 from xsample_tf.losses import contrastive_rows, image_text_rows
+
+COSINE = graphs.CosineGraph()  # One object, so that tiles are compiled once for a shape.
 
 
 def evaluate(

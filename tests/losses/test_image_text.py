@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import reference
-from helpers.loss_values import assert_agrees, evaluate
+from helpers.loss_values import COSINE, assert_agrees, evaluate
 
 from xsample_tf import graphs
 from xsample_tf.errors import InputError
 from xsample_tf.losses import ImageTextContrastiveLoss, image_text_rows
-
-COSINE = graphs.CosineGraph()
 
 
 @pytest.mark.parametrize("form", [{"implementation": "dense"}, {"implementation": "tiled"}])

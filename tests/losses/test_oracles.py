@@ -4,12 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from helpers.loss_values import evaluate
+from helpers.loss_values import COSINE, evaluate
 
 from xsample_tf import graphs
 
-# One object, so that tiles are compiled once for a shape.
-COSINE = graphs.CosineGraph()
 DENSE = {"implementation": "dense"}
 TILED = {"implementation": "tiled", "tile_size": 5}
 FORMS = pytest.mark.parametrize("form", [DENSE, TILED], ids=["dense", "tiled"])

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.loss_values import evaluate
+from helpers.loss_values import COSINE, evaluate
 from helpers.strategies import mirrored
 from helpers.workers import run_two_workers
 
@@ -12,7 +12,6 @@ from xsample_tf import graphs
 from xsample_tf.errors import InputError
 from xsample_tf.losses import XSampleContrastiveLoss, contrastive_rows, image_text_rows
 
-COSINE = graphs.CosineGraph()
 BATCH = 8
 
 

@@ -107,3 +107,11 @@ def test_help_lists_what_there_is_to_choose_from(defined, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["tool", "--help"])
     command_line.run(lambda: pytest.fail("the tool ran"), "A tool.")
     assert capsys.readouterr().out.endswith("\nshade:\n  dim: Half dark.\n")
+
+
+def test_an_option_of_an_entry_is_not_a_flag_of_the_tool(defined, monkeypatch):
+    entries = registry.Registry("graph", "xsample_tf.graphs")
+    entries.register("own", options=[registry.Option("batch_size", 1, "Mine.")])(dict)
+    monkeypatch.setattr(command_line, "_registries", [entries])
+    with pytest.raises(InputError, match="'batch_size', which is a flag of this tool already"):
+        parse()

@@ -16,10 +16,12 @@ from helpers import tiny_data
 from helpers.preparing import write_png
 from helpers.small_model import small_encoder
 
-from xsample_tf import data, models, registry, training
+from xsample_tf import data, registry, training
 from xsample_tf.errors import InputError
 from xsample_tf.training import Options, load_encoder
 from xsample_tf.training.run_directory import RunDirectory
+
+pytestmark = pytest.mark.usefixtures("small_backbone")
 
 # Labels that are near are alike, by how much is an option.
 GRAPH = """
@@ -134,11 +136,8 @@ def directory(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def small_and_here(tmp_path, monkeypatch):
+def modules_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        models, "backbone", lambda name, image_size, **unused: small_encoder(image_size)
-    )
     modules = {"near_graph": GRAPH, "lion": OPTIMIZER, "attract": OBJECTIVE, "noise": VIEWS}
     for name, text in modules.items():
         pathlib.Path(f"{name}_of_a_test.py").write_text(text)
@@ -163,10 +162,11 @@ def test_a_graph_is_one_file(directory, capsys):
     settings = train(directory, *arguments)
     assert "(batch 8, graph near)" in capsys.readouterr().out
     assert (settings["graph"], settings["near_scale"]) == ("near", 5.0)
-    assert settings["imports"] == ["near_graph_of_a_test.py"]
+    module = str(pathlib.Path("near_graph_of_a_test.py").absolute())
+    assert settings["imports"] == [module]
     # The run's own flags are the whole run, and what they change is judged.
     flags = pathlib.Path("run/run.flags").read_text().splitlines()
-    assert {"--import=near_graph_of_a_test.py", "--near_scale=5.0"} <= set(flags)
+    assert {f"--import={module}", "--near_scale=5.0"} <= set(flags)
     command_line.parse(["train", "--flagfile=run/run.flags", "--near_scale=1"])
     with pytest.raises(InputError, match=r"near_scale \(was 5.0, is 1.0\)"):
         train_tool.main()
@@ -178,9 +178,13 @@ def test_a_graph_is_one_file(directory, capsys):
     assert settings["near_scale"] == 5.0 and encoder.output_shape == (None, 6)
 
 
-def test_an_optimizer_is_one_file(directory):
+def test_an_optimizer_is_one_file(directory, capsys, recwarn):
     arguments = ["--import=lion_of_a_test.py", "--optimizer=lion", "--learning_rate=0.01"]
-    settings = train(directory, *arguments, "--lion_beta_2=0.5", "--lion_comment=first")
+    arguments += ["--lion_beta_2=0.5", "--lion_comment=first", "--target_temperature=0.001"]
+    settings = train(directory, *arguments)
+    # A target that is one-sided is said once, in the run's own words.
+    assert capsys.readouterr().out.count("the target hardly differs from SimCLR's") == 1
+    assert not [one for one in recwarn if str(one.message).startswith("target: ")]
     assert (settings["lion_beta_2"], settings["lion_comment"]) == (0.5, "first")
     # Lion moves every weight by the learning rate, but for the schedule and decay.
     options = Options.from_flat(settings)

@@ -32,6 +32,7 @@ def run(skipped, steps, every, loss=1.0, **options):
             optimizer=types.SimpleNamespace(learning_rate=0.1),
             metrics_variables=[],
             reset_metrics=lambda: None,
+            get_metrics_result=lambda: values,
             seconds_waiting=0.0,
             steps_per_execution=1,
         )

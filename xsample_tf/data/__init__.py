@@ -10,7 +10,7 @@ from xsample_tf.data.preparation.prepare import prepare
 from xsample_tf.data.preparation.verify import check
 from xsample_tf.data.sources import Options as SourceOptions
 from xsample_tf.data.stream.load import load, load_images, side_information, steps_per_epoch
-from xsample_tf.data.stream.shard_reader import as_input_error
+from xsample_tf.tensorflow_errors import as_input_error
 
 __all__ = [
     "Dataset",

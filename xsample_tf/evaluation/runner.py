@@ -122,7 +122,7 @@ class Runner:
         scores: dict[str, Score] = {}
         left_out: dict[str, str] = {}
         log = self.settings.log
-        with Progress(f"{self.encoder}: measures", len(self._measures), "measures", log) as bar:
+        with Progress(self.encoder, len(self._measures), "measures", log) as bar:
             for name, measure in self._measures.items():
                 bar.note(name)
                 found = splits.having(measure.needs)

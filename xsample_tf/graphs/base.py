@@ -43,8 +43,9 @@ class SimilarityGraph:
             uniform over the most similar candidates.
         inner_product: Whether `compare` is the inner product of prepared vectors; the loss then
             uses products of full precision, which GPUs otherwise round.
-        of_captions: Whether the similarities are those of captions. A run's evaluation then
-            measures the KL divergence to its captions at the run's own target temperature.
+        of_captions: Whether the similarities are those of captions. `fit` then warns of a target
+            that is one-sided, and a run's evaluation measures the KL divergence to its captions at
+            the run's own target temperature. Defaults to False.
 
     Example:
         >>> @graphs.register("age", options=[Option("age_scale", 10.0, "Years.", minimum=0.1)])

@@ -1,6 +1,7 @@
 """The model that `fit` trains: an encoder, a projector, and the contrastive step."""
 
 import inspect
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
-from xsample_tf.models import inputs, parts, temperature, watch
+from xsample_tf.models import inputs, parts, serving, temperature, watch
 from xsample_tf.models.feeding import FedModel
 from xsample_tf.models.gradient_step import apply_gradients, check_optimizer
 from xsample_tf.models.step_metrics import projection_deviation, show, step_metrics
@@ -110,6 +111,13 @@ class XSampleModel(FedModel):
         with self.distribute_strategy.scope():
             self.optimizer.build(self.trainable_variables)
 
+    def make_train_function(self, force: bool = False) -> Callable:
+        """Makes the function of an iterator that `fit` calls."""
+        function = super().make_train_function(force)
+        if self.log_temperature is not None:  # Only now the optimizer is built for certain.
+            temperature.keep_from_decay(self.log_temperature, self.optimizer)
+        return function
+
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step: all views forward, the loss over the batch, and the optimizer's update."""
         views, side, weight = self._selected(data)
@@ -199,6 +207,53 @@ class XSampleModel(FedModel):
     def _show(self, values: dict[str, tf.Tensor], penalty: tf.Tensor, finite: tf.Tensor) -> None:
         values["loss"] += tf.cast(penalty, values["loss"].dtype)
         show(self._means, values, finite)
+
+    def export(
+        self,
+        filepath: str | os.PathLike,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        image_size: int | None = None,
+        **options: Any,
+    ) -> None:
+        """Writes the encoder as a SavedModel with two signatures, or as Keras's `export` does.
+
+        `serving_default(images)` takes float32 `[B, H, W, 3]` in [0, 1] of any size,
+        `embed_jpeg(jpeg)` the contents of files; both give {"embedding": float32 `[B, D]`}. See
+        `xsample_tf.export`, which writes a card and the Keras model beside it.
+
+        Args:
+            filepath: Where to write.
+            format: As in Keras; another one, as "onnx", is Keras's own export of the encoder.
+            verbose: As in Keras.
+            input_signature: As in Keras, whose own export with that signature it is then. Defaults
+                to None.
+            image_size: Side of the images that the encoder gets. Defaults to the one that it was
+                built for.
+            **options: As in Keras.
+
+        Raises:
+            InputError: The side is not known, or the model has no `input_range`.
+        """
+        if format != "tf_saved_model" or input_signature is not None:
+            self.encoder.export(filepath, format, verbose, input_signature, **options)
+            return
+        height, width, _ = parts.image_shape(self.encoder)
+        size = height if image_size is None and height == width else image_size
+        if size is None:
+            raise InputError(
+                "image_size: expected the side of the encoder's images, which takes any, received "
+                "None; give model.export(path, image_size=224)"
+            )
+        if self.input_range is None:
+            raise InputError(
+                "export: expected a model with an input_range, received None, which does not say "
+                "what to make of pixels; use model.encoder.export(path)"
+            )
+        encoder = serving.in_float32(self.encoder)
+        serving.embedding_size(encoder, size)
+        serving.save_signatures(encoder, filepath, size, self.input_range)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:

@@ -1,15 +1,15 @@
 """What Keras's `fit` and `evaluate` lack under `tf.distribute`, in one place (Keras 3.15)."""
 
 import contextlib
-import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
+from xsample_tf.tensorflow_errors import as_input_errors
 
 
 class DistributedModel(keras.Model):
@@ -117,7 +117,7 @@ class DistributedModel(keras.Model):
             batches = [self._admitted(data, training) for data in given]
             for batch in batches:
                 _check_shares(strategy, batch)
-            with _named_operations():
+            with as_input_errors():
                 whole = 1 < len(batches) == self.steps_per_execution
                 done = several(*batches) if whole else [one(data) for data in batches]
             for data, (_, remarks) in zip(given, done, strict=True):
@@ -167,22 +167,6 @@ def check_sharding(strategy: tf.distribute.Strategy, dataset: Any) -> None:
             "options.experimental_distribute.auto_shard_policy, or give each worker its own rows "
             "by strategy.distribute_datasets_from_function and data.load(..., share=(i, n))"
         )
-
-
-@contextlib.contextmanager
-def _named_operations() -> Iterator[None]:
-    """Says in one line which operation XLA cannot compile."""
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        missing = re.findall(r"No registered '(\w+)' OpKernel for XLA", str(error))
-        if not missing:
-            raise
-        raise InputError(
-            f"xla: expected operations that XLA has a kernel for, received "
-            f"{', '.join(sorted(set(missing)))}; use another operation, or do without XLA: "
-            "--xla=off, compile(jit_compile=False)"
-        ) from None
 
 
 def _check_shares(strategy: tf.distribute.Strategy, batch: Any) -> None:

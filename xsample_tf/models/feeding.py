@@ -44,11 +44,11 @@ class FedModel(EncodingModel):
         given = inspect.signature(keras.Model.fit).bind(self, x, y, *arguments, **options).arguments
         given.pop("self")
         self._class_weight = inputs.check_class_weight(given.pop("class_weight", None))
-        whole = inputs.joined(*(given.get(name) for name in _DATA))
+        whole = self._joined(*(given.get(name) for name in _DATA))
         given |= dict(zip(_DATA, whole, strict=True))
         if isinstance(given.get("validation_data"), list | tuple):
             unpacked = keras.utils.unpack_x_y_sample_weight(tuple(given["validation_data"]))
-            packed = inputs.joined(*unpacked)
+            packed = self._joined(*unpacked)
             given["validation_data"] = keras.utils.pack_x_y_sample_weight(*packed)
         callbacks = given.get("callbacks")
         if isinstance(callbacks, keras.callbacks.CallbackList):
@@ -71,7 +71,7 @@ class FedModel(EncodingModel):
         given = dict(bound.arguments)
         given.pop("self")
         given |= given.pop("kwargs", {})
-        whole = inputs.joined(*(given.get(name) for name in _DATA))
+        whole = self._joined(*(given.get(name) for name in _DATA))
         self._looked_at = False
         result = super().evaluate(**given | dict(zip(_DATA, whole, strict=True)))
         self.unusable_captions.look()
@@ -91,6 +91,14 @@ class FedModel(EncodingModel):
             return super().train_on_batch(x, y, sample_weight, return_dict=return_dict)
         finally:
             self._class_weight = None
+
+    def _joined(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+        """Arrays as Keras's adapters take them; strings they do not."""
+        if isinstance(y, Mapping) and self.compiled:
+            y = self._selected((x, y))[1]
+            for name, value in y.items():
+                inputs.check_numbers(value, name, type(self.loss.graph).__name__)
+        return inputs.joined(x, y, sample_weight)
 
     def _function_key(self) -> Any:
         return super()._function_key(), self._class_weight

@@ -169,7 +169,8 @@ def views_of(
 
 
 def _channels_first(shape: tf.TensorShape) -> bool:
-    return shape[2] in (1, 3) and shape[4] not in (1, 3, 4, None)
+    """Whether the sides of images `[B, V, H, W, C]` seem to stand where the channels should."""
+    return shape[2] in (1, 3) and shape[3] not in (1, 3) and shape[4] not in (1, 3, None)
 
 
 def _floating(
@@ -280,7 +281,14 @@ def as_numbers(value: Any, name: str, reader: str) -> tf.Tensor:
             f"{reader}: expected {name!r} as a dense tensor, received a {type(value).__name__}"
         )
     value = tf.convert_to_tensor(value)
-    if value.dtype == tf.string:
+    check_numbers(value, name, reader)
+    return value
+
+
+def check_numbers(value: Any, name: str, reader: str) -> None:
+    """Raises `InputError` for a tensor or an array of strings."""
+    dtype = getattr(value, "dtype", None)
+    if dtype is not None and tf.as_dtype(dtype) == tf.string:
         raise InputError(
             f"{reader}: expected {name!r} as numbers, received strings {tuple(value.shape)}; "
             + (
@@ -289,7 +297,6 @@ def as_numbers(value: Any, name: str, reader: str) -> tf.Tensor:
                 else "encode them first, as data.prepare does with captions"
             )
         )
-    return value
 
 
 def check_class_weight(class_weight: Any) -> dict[int, float] | None:

@@ -92,14 +92,16 @@ class LogIntervals(keras.callbacks.Callback):
             self._rate_from = self.step
         every = self._options.log_every_steps, self._per_epoch
         if self.step == self._total or any(self.step % each < steps for each in every):
-            self._close(logs)
+            self._close()
         if self._stop():
             if self._checkpoints.step != self.step:
                 self._checkpoints.save(self.step)
             self.model.stop_training = True
 
-    def _close(self, logs: dict[str, Any]) -> None:
-        values = {name: float(value) for name, value in logs.items()}
+    def _close(self) -> None:
+        # Not the step's logs: their loss is NaN where the last step alone was skipped.
+        results = self.model.get_metrics_result()
+        values = {name: float(value) for name, value in results.items()}
         values["learning_rate"] = float(self.model.optimizer.learning_rate)
         line = {"step": self.step, "epoch": self.step / self._per_epoch, **values}
         now = time.perf_counter()

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
-from xsample_tf import data
 from xsample_tf.devices import accelerated
-from xsample_tf.errors import InputError
+from xsample_tf.tensorflow_errors import as_input_errors
 from xsample_tf.training.options import Options
 
 
@@ -55,15 +54,9 @@ def without_warnings_of_fit() -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def explained(options: Options) -> Iterator[None]:
+def explained(options: Options) -> contextlib.AbstractContextManager[None]:
     """Turns what TensorFlow says of a user's mistake while it trains into an `InputError`."""
-    try:
-        yield
-    except tf.errors.ResourceExhaustedError:
-        raise InputError(
-            f"batch_size: out of memory with {options.batch_size} images of {options.views} views "
-            f"at {options.image_size} pixels; lower batch_size or image_size"
-        ) from None
-    except tf.errors.OpError as error:
-        raise data.as_input_error(error) from None
+    return as_input_errors(
+        f"batch_size: out of memory with {options.batch_size} images of {options.views} views at "
+        f"{options.image_size} pixels; lower batch_size or image_size, or set microbatch_size"
+    )

@@ -49,6 +49,14 @@ def test_records_that_will_be_left_out_say_why(tmp_path):
     assert "0.png: left out, short_caption, short_caption" in text
 
 
+def test_a_large_split_that_is_left_out_is_no_sign_of_a_misread_source(tmp_path):
+    for i in range(9):
+        write_png(tmp_path / "raw" / ("train" if i < 2 else "test") / "a" / f"{i}.png", i)
+    options = sources.Options(validation_fraction=0)
+    made = prepare(f"folder:{tmp_path}/raw", tmp_path / "out", options=options, log=quiet)
+    assert (made.records("train"), made.rejected) == (2, {"split_test": 7})
+
+
 def test_any_error_of_one_image_is_its_reject(tmp_path, monkeypatch):
     for i in range(4):
         write_png(tmp_path / "raw" / "a" / f"{i}.png", i)

@@ -20,11 +20,6 @@ from xsample_tf.data import records, views
 from xsample_tf.errors import InputError
 
 
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory) -> str:
-    return write_directory(tmp_path_factory.mktemp("data"))
-
-
 def test_an_epoch_visits_no_record_twice_and_epochs_differ(directory):
     numbers = image_numbers(take(directory, 40)).reshape(10, 40)
     for epoch in numbers:

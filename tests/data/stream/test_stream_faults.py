@@ -20,13 +20,7 @@ from helpers.data_directory import (
 
 from xsample_tf import data
 from xsample_tf.data import image_files, manifest, records
-from xsample_tf.data.stream import shard_reader
 from xsample_tf.errors import InputError
-
-
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory) -> str:
-    return write_directory(tmp_path_factory.mktemp("data"))
 
 
 def _labelled(i: int, label: int | None) -> bytes:
@@ -85,7 +79,7 @@ def test_substitutes_carry_their_own_side(tmp_path):
 def _stream_error(stream) -> str:
     with pytest.raises(tf.errors.OpError) as error:
         list(stream.take(20))
-    explained = shard_reader.as_input_error(error.value)
+    explained = data.as_input_error(error.value)
     assert isinstance(explained, InputError)
     assert "\n" not in str(explained)
     return str(explained)

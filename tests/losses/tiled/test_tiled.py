@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import reference
-from helpers.loss_values import assert_agrees, evaluate
+from helpers.loss_values import COSINE, assert_agrees, evaluate
 from hypothesis import strategies as st
 
 from xsample_tf import graphs
 from xsample_tf.errors import InputError
 from xsample_tf.losses import XSampleContrastiveLoss, contrastive_rows
 
-COSINE = graphs.CosineGraph()
 TABLE = np.array([[1, 0.25, -0.5], [0.25, 1, 0], [-0.5, 0, 1]])
 LABELS = np.array([0, 1, 2, 2, 1, 0, 0])
 

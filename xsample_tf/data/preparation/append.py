@@ -154,6 +154,7 @@ def _job(
         first["validation_fraction"],
         quality,
         first.get("feature_default"),
+        dataset.columns,
     )
     size = first["records_per_shard"]
     return ImageShards(

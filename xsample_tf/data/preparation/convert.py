@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 
 from xsample_tf.data import image_files, records, sources
+from xsample_tf.data.feature_columns import FeatureColumn
 from xsample_tf.data.preparation.filters import Quality
 from xsample_tf.errors import InputError
 from xsample_tf.templates import class_caption
@@ -35,12 +36,14 @@ class RecordBuilder:
         validation_fraction: Share of the images that the hash gives to "val".
         quality: Rules for captions and images.
         feature_default: Takes the place of missing numbers; None makes them an error.
+        columns: Feature columns of the records, of whichever source they come.
     """
 
     template: str
     validation_fraction: float
     quality: Quality
     feature_default: float | None = None
+    columns: tuple[FeatureColumn, ...] = ()
 
     def __call__(self, source: sources.Source, prefix: str, sample: sources.Sample) -> Outcome:
         """Returns the record of a sample of `source`, its key after `prefix`."""
@@ -62,9 +65,9 @@ class RecordBuilder:
             return Outcome(key, (*reasons, f"error_{type(error).__name__}"))
         numbers = {
             column.stored_name: column.numbers(
-                sample.numbers[column.name], self.feature_default, key
+                sample.numbers.get(column.name), self.feature_default, key
             )
-            for column in source.columns
+            for column in self.columns
         }
         record = records.serialize(image, key, captions, sample.label, numbers)
         digest = hashlib.sha256(content).digest()

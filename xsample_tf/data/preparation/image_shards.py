@@ -83,8 +83,8 @@ class ImageShards:
         }
         if self.source_options:
             values["source_options"] = dict(self.source_options)
-        if source.columns:
-            values["feature_columns"] = [*map(dataclasses.asdict, source.columns)]
+        if self.builder.columns:
+            values["feature_columns"] = [*map(dataclasses.asdict, self.builder.columns)]
             values["feature_default"] = self.builder.feature_default
         return values | ({"arranged": True} if self.arranged else {})
 
@@ -125,7 +125,7 @@ def _write(
         splits = _arrange(entries, kept, size, run)
     else:
         splits = _collect(output, entries)
-    manifest.write_dataset(_describe(output, job.spec, source, splits, entries, tally))
+    manifest.write_dataset(_describe(job, splits, entries, tally))
     tally.log(log)
     rate = read / max(time.monotonic() - start, 1e-3)
     log(f"{'read':<24}{read:>12,} images, {rate:,.0f} a second")
@@ -229,21 +229,19 @@ def _collect(
 
 
 def _describe(
-    output: pathlib.Path,
-    spec: str,
-    source: sources.Source,
+    job: ImageShards,
     splits: dict[str, list[Shard]],
     entries: Sequence[tuple[SourceRange, dict]],
     tally: Tally,
 ) -> manifest.Dataset:
     """Returns what `dataset.json` will say."""
     return manifest.Dataset(
-        directory=str(output),
+        directory=str(job.output),
         splits={split: tuple(splits[split]) for split in ("train", "val") if split in splits},
-        class_names=source.classes and source.classes.names,
+        class_names=job.source.classes and job.source.classes.names,
         captions_per_image=max(entry["captions"] for _, entry in entries),
         encoders={},
         rejected=dict(sorted(tally.reasons.items())),
-        source=spec,
-        columns=source.columns,
+        source=job.spec,
+        columns=job.builder.columns,
     )

@@ -64,13 +64,18 @@ def prepare_in_place(
     options = options or sources.Options()
     template = templates.CLASS_TEMPLATE if template is None else template
     caption_vectors.check_names(encoders)
+    if options.feature_columns:
+        raise InputError(
+            f"feature_columns: expected none for records that are used where they lie, received "
+            f"{', '.join(options.feature_columns)}; leave --in_place out"
+        )
     opened = sources.open_source(source, options)
-    if not hasattr(opened, "stored"):
+    stored = opened.tfrecord_files()
+    if stored is None:
         raise InputError(
             "in_place: expected tfds:NAME, or img2dataset:DIR with TFRecord files, received "
             f"{source}; leave --in_place out to copy it"
         )
-    stored = opened.stored()
     splits = _split(stored.files, options.validation_fraction)
     output = local(output)
     require_own_output(output, overwrite)
@@ -79,6 +84,8 @@ def prepare_in_place(
         "in_place": [stored.features.captions, options.validation_fraction],
         "template": template if opened.classes and not opened.captioned else None,
     }
+    if own := sources.changed_options(source, options):
+        configuration["source_options"] = own
     journal = Journal(output / JOURNAL, configuration)
     if not (output / manifest.MANIFEST).is_file():
         classes = opened.classes and opened.classes.names

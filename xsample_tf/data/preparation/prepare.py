@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from xsample_tf import templates
 from xsample_tf.data import manifest, sources, text_encoder
+from xsample_tf.data.feature_columns import check_default
 from xsample_tf.data.preparation import (
     beam,
     caption_vectors,
@@ -82,34 +83,38 @@ def prepare(
     options, quality = options or sources.Options(), quality or Quality()
     template = templates.CLASS_TEMPLATE if template is None else template
     _check(template, options.validation_fraction, records_per_shard, max_rejected_fraction)
+    _check_runner(runner, beam_flags)
     caption_vectors.check_names(encoders)
-    if runner != POOL:
-        beam.check(runner, beam_flags)
-    elif beam_flags:
-        raise InputError(f"beam_flags: expected none with runner {POOL!r}, received {beam_flags}")
     opened = sources.open_source(source, options)
-    builder = convert.RecordBuilder(template, options.validation_fraction, quality, feature_default)
+    check_default(opened.columns, feature_default)
+    builder = convert.RecordBuilder(
+        template, options.validation_fraction, quality, feature_default, opened.columns
+    )
     understanding.show(opened, builder, log)
     if dry_run:
         return None
-    held_out = validation_source and sources.open_source(validation_source, options, opened.classes)
+    own_options = sources.changed_options(source, options)
+    held_out = None
+    if validation_source:
+        held_out = sources.open_source(validation_source, options, opened.classes)
+        own_options |= sources.changed_options(validation_source, options)
     if encoders and not opened.captioned and not opened.classes:
         raise InputError(f"text encoder: {source} has no captions and no class names")
     output = local(output)
     require_own_output(output, overwrite)
     ImageShards(
-        output,
-        f"{source}, val from {validation_source}" if held_out else source,
-        opened,
-        held_out or None,
-        builder,
-        records_per_shard,
-        max_rejected_fraction,
-        options.seed,
-        threads,
-        runner,
-        tuple(beam_flags),
-        sources.changed_options(source, options),
+        output=output,
+        spec=f"{source}, val from {validation_source}" if held_out else source,
+        source=opened,
+        held_out=held_out,
+        builder=builder,
+        records_per_shard=records_per_shard,
+        max_rejected_fraction=max_rejected_fraction,
+        seed=options.seed,
+        threads=threads,
+        runner=runner,
+        beam_flags=tuple(beam_flags),
+        source_options=own_options,
     ).write(log)
     return caption_vectors.add_embeddings(output, encoders, template=template, log=log)
 
@@ -125,6 +130,13 @@ def _check(
     ):
         if not right:
             raise InputError(f"{name}: expected {expected}, received {value!r}")
+
+
+def _check_runner(runner: str, beam_flags: Sequence[str]) -> None:
+    if runner != POOL:
+        beam.check(runner, beam_flags)
+    elif beam_flags:
+        raise InputError(f"beam_flags: expected none with runner {POOL!r}, received {beam_flags}")
 
 
 def require_own_output(output: pathlib.Path, overwrite: bool) -> None:

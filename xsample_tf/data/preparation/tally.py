@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from xsample_tf.data import sources
-from xsample_tf.data.sources.base import FETCH
+from xsample_tf.data.sources.base import FETCH, LEFT_OUT_SPLIT
 from xsample_tf.errors import InputError
 
 
@@ -40,6 +40,10 @@ class Tally:
         if held_out:
             tally.reasons.update(held_out.rejected)
         tally.seen = tally.reasons.total()
+        # A split that is not used says nothing about whether the source was misread.
+        tally.filtered = sum(
+            count for reason, count in tally.reasons.items() if reason.startswith(LEFT_OUT_SPLIT)
+        )
         tally.never_fetched = sum(
             count for reason, count in tally.reasons.items() if reason.startswith(FETCH)
         )

@@ -4,7 +4,7 @@ import collections
 import hashlib
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from tqdm import tqdm
@@ -37,11 +37,35 @@ def check(
         >>> check("data/photos")
         ['missing train/00003.tfrecord']
     """
-    root, faults = local(directory), collections.defaultdict(list)
+    root = local(directory)
     dataset = manifest.read_manifest(root)
+    groups = _groups(dataset)
+    faults = _file_faults(root, groups, threads)
+    for group, text in [*_count_faults(dataset), *_class_faults(dataset)]:
+        faults[group].append(text)
+    for group, shards in groups.items():
+        count = sum(shard.records for shard in shards)
+        verdict = f"{len(faults[group])} at fault" if faults[group] else "sound"
+        log(f"{group:<40}{len(shards):>8,} files{count:>14,} records  {verdict}")
+    lines = [text for texts in faults.values() for text in texts]
+    for line in lines:
+        log(line)
+    return lines
+
+
+def _groups(dataset: manifest.Dataset) -> dict[str, tuple[Shard, ...]]:
+    """Returns the files by what they are: a split's images, or an encoder's vectors of a split."""
     groups = dict(dataset.splits)
     for name, encoder in dataset.encoders.items():
         groups |= {f"embeddings/{name}/{split}": files for split, files in encoder.shards.items()}
+    return groups
+
+
+def _file_faults(
+    root: pathlib.Path, groups: dict[str, tuple[Shard, ...]], threads: int | None
+) -> dict[str, list[str]]:
+    """Reads all files; returns what is wrong with them, by group."""
+    faults: dict[str, list[str]] = collections.defaultdict(list)
     jobs = [(group, shard) for group, shards in groups.items() for shard in shards]
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         found = pool.map(lambda job: _fault(root, job[1]), jobs)
@@ -49,25 +73,26 @@ def check(
             jobs, tqdm(found, "files", len(jobs), disable=None), strict=True
         ):
             faults[group] += [fault] if fault else []
+    return faults
+
+
+def _count_faults(dataset: manifest.Dataset) -> Iterator[tuple[str, str]]:
+    """Yields group and text for vectors that are not record for record beside the images."""
     for name, encoder in dataset.encoders.items():
         for split, shards in dataset.splits.items():
             vectors = encoder.shards.get(split, ())
             if [shard.records for shard in vectors] != [shard.records for shard in shards]:
                 group = f"embeddings/{name}/{split}"
-                faults[group].append(f"miscounted {group}: other records than {split} has")
-    for group, shards in groups.items():
-        count = sum(shard.records for shard in shards)
-        verdict = f"{len(faults[group])} at fault" if faults[group] else "sound"
-        log(f"{group:<40}{len(shards):>8,} files{count:>14,} records  {verdict}")
+                yield group, f"miscounted {group}: other records than {split} has"
+
+
+def _class_faults(dataset: manifest.Dataset) -> Iterator[tuple[str, str]]:
+    """Yields group and text for class vectors that cannot be used."""
     for name in dataset.encoders if dataset.class_names else ():
         try:
             dataset.class_embeddings(name)
         except InputError as error:
-            faults[name].append(f"changed embeddings/{name}/classes.npy: {error}")
-    lines = [fault for group in faults.values() for fault in group]
-    for line in lines:
-        log(line)
-    return lines
+            yield name, f"changed embeddings/{name}/classes.npy: {error}"
 
 
 def _fault(root: pathlib.Path, shard: Shard) -> str | None:

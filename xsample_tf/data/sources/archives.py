@@ -19,8 +19,7 @@ from tqdm import tqdm
 
 from xsample_tf.data import image_files
 from xsample_tf.data.feature_columns import choose_columns
-from xsample_tf.data.sources.base import Classes, Options, Sample, clean_key
-from xsample_tf.data.sources.byte_ranges import ByteRange
+from xsample_tf.data.sources.base import Classes, Options, Sample, Source, clean_key
 from xsample_tf.data.sources.formats import SAMPLE_ROWS, Row
 from xsample_tf.data.sources.interpretation import roles, splits, values
 from xsample_tf.data.sources.interpretation.labels import label_of
@@ -50,8 +49,8 @@ class Fields:
         self.columns = tuple(dict.fromkeys(name for row in self.sample for name in row))
 
 
-class Archives(abc.ABC):
-    """A `sources.Source` over archives, in their order and that of the samples within each.
+class Archives(Source):
+    """A source of archives, in their order and that of the samples within each.
 
     Keys begin with the archive's name, so that archives may use the same keys. Archives whose names
     say splits, such as `train-00000.tar` and `test-00000.tar`, are used as `splits.choose` says.
@@ -67,7 +66,7 @@ class Archives(abc.ABC):
     """
 
     default_resize = 256
-    shuffled = False
+    _chosen = False  # Whether it is known where captions, label and numbers stand.
 
     def __init__(
         self,
@@ -100,6 +99,7 @@ class Archives(abc.ABC):
         found = {name: map(path.value, rows) for name, path in self._numbers.items()}
         self.columns = choose_columns(options.feature_columns, found, files[0])
         self.captioned = bool(self.captions)
+        self._chosen = True
 
     @abc.abstractmethod
     def listed(self, file: str) -> list:
@@ -188,7 +188,7 @@ class Archives(abc.ABC):
         return digest.hexdigest()[:16]
 
     def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
-        """See `sources.Source`."""
+        """See `Source`."""
         files, ends = self._by_use[split], self._ends[split]
         for index in range(bisect.bisect_right(ends, start), len(files)):
             first = ends[index - 1] if index else 0
@@ -199,10 +199,6 @@ class Archives(abc.ABC):
                     yield Sample(entry.key, None, fault=entry.reason)
                 else:
                     yield self.sample(entry)
-
-    def read(self, image: ByteRange | bytes) -> bytes:
-        """See `sources.Source`."""
-        return image if isinstance(image, bytes) else image.read()
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_last": ("", []), "_first": []}

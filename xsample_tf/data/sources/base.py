@@ -1,22 +1,28 @@
-"""What people have (folders, tables, web archives, TFDS, scenes), as one stream of samples."""
+"""The base class of sources, the samples that they give, and how users choose among them."""
 
+import abc
 import collections
 import dataclasses
 import hashlib
 import pathlib
+import types
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from xsample_tf.data import image_files
-from xsample_tf.data.feature_columns import FeatureColumn, names_of
+from xsample_tf.data.feature_columns import FeatureColumn, choose_columns, names_of
 from xsample_tf.data.records import FeatureNames
+from xsample_tf.data.sources.byte_ranges import ByteRange
 from xsample_tf.errors import InputError
 from xsample_tf.registry import Registry
 
 UNKNOWN_CLASS = -1
+FETCH = "fetch_"  # What the reasons of images begin with that were never fetched.
+LEFT_OUT_SPLIT = "split_"  # What the reasons of images in splits begin with that are not used.
 
+# The kinds of sources by name: what stands before the colon of `--source`.
 SOURCES = Registry("source", "xsample_tf.data.sources")
 register = SOURCES.register
 
@@ -76,8 +82,8 @@ class Options:
         tfds_dir: Where TFDS keeps its data; None is the default of TFDS.
         validation_fraction: Share of the scenes' count that is generated for validation.
         seed: Orders the samples of sources that can be listed before they are read.
-        own: Values of the options that a kind of source declares for itself, by name, such as
-            {"delimiter": ";"} of table.
+        own: Values of the options that kinds of sources declare for themselves, by name, such as
+            {"delimiter": ";"} of table. Defaults to the options' own defaults.
     """
 
     image_column: str | None = None
@@ -92,7 +98,7 @@ class Options:
     tfds_dir: str | None = None
     validation_fraction: float = 0.05
     seed: int = 0
-    own: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    own: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self):
         if "label" in names_of(self.feature_columns) and self.label_column != "none":
@@ -112,56 +118,9 @@ class Options:
         )
 
 
-class Source(Protocol):
-    """A source of samples.
-
-    Attributes:
-        classes: The classes, or None where labels have no names.
-        captioned: Whether samples come with captions of their own.
-        counts: Number of samples by split: "train" and "val" as the source has them, or "all".
-        rejected: What was left out while listing, by reason.
-        columns: The feature columns, decided on the first samples.
-        fingerprint: Differs when the samples differ, their order apart.
-        default_resize: Shorter side that larger images get unless told otherwise; 0 keeps them.
-        shuffled: Whether the order of the samples is a random one already.
-    """
-
-    classes: Classes | None
-    captioned: bool
-    counts: dict[str, int]
-    rejected: collections.Counter
-    columns: tuple[FeatureColumn, ...]
-    fingerprint: str
-    default_resize: int
-    shuffled: bool
-
-    def understanding(self) -> list[str]:
-        """Returns what the source was taken for and why, in lines such as "image: column 'file'".
-
-        Raises:
-            InputError: None of the first images is where the source says.
-        """
-
-    def preview(self, count: int) -> tuple[list[Sample], Classes | None]:
-        """Returns the first samples, and the classes as far as they are known by then.
-
-        Only the beginning of the source is read.
-        """
-
-    def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
-        """Yields the samples at positions [start, stop) of `split`, always the same ones."""
-
-    def read(self, image: object) -> bytes:
-        """Returns an image file's bytes; called from many threads.
-
-        Raises:
-            images.ImageError: with the reason.
-        """
-
-
 @dataclasses.dataclass(frozen=True)
 class TFRecordFiles:
-    """TFRecord files of a source, for use where they lie: what its method `stored` returns.
+    """TFRecord files of a source, which `prepare_in_place` uses where they lie.
 
     Attributes:
         files: Path and number of records of each file by split; "all" is yet to be split.
@@ -170,6 +129,129 @@ class TFRecordFiles:
 
     files: dict[str, tuple[tuple[str, int], ...]]
     features: FeatureNames
+
+
+class Source(abc.ABC):
+    """Base class of sources: how many samples there are, and any range of them.
+
+    A source that can list its samples at once is a `SampleList`, or a function that returns one.
+    Sources are pickled for the workers of Apache Beam.
+
+    Attributes:
+        counts: Number of samples by split: "train" and "val" as the source has them, or "all" for
+            samples that are yet to be split. Every source sets it.
+        fingerprint: Text that differs when the samples differ, their order apart; a preparation
+            cannot go on with another one. Every source sets it.
+        classes: The classes, or None where labels have no names. Defaults to None.
+        captioned: Whether samples come with captions of their own. Defaults to False.
+        columns: The feature columns, decided on the first samples. Defaults to none.
+        rejected: Number of images that were left out while listing, by reason. Defaults to none.
+        default_resize: Shorter side that larger images get unless told otherwise. Defaults to 0,
+            which keeps them.
+        shuffled: Whether the order of the samples is a random one already; else records are
+            shuffled in a second pass. Defaults to False.
+    """
+
+    counts: dict[str, int]
+    fingerprint: str
+    classes: Classes | None = None
+    captioned: bool = False
+    columns: tuple[FeatureColumn, ...] = ()
+    rejected: Mapping[str, int] = types.MappingProxyType({})
+    default_resize: int = 0
+    shuffled: bool = False
+
+    @abc.abstractmethod
+    def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
+        """Yields the samples at positions [start, stop) of `split`, always the same ones."""
+
+    def understanding(self) -> list[str]:
+        """Returns what the source was taken for and why, in lines such as "image: column 'file'".
+
+        Raises:
+            InputError: None of the first images is where the source says.
+        """
+        return [f"{split}: {count:,} images" for split, count in self.counts.items()]
+
+    def preview(self, count: int) -> tuple[list[Sample], Classes | None]:
+        """Returns the first samples, and the classes as far as they are known by then.
+
+        A source that takes long to list reads no more than its beginning for them.
+        """
+        split = next(iter(self.counts))
+        return list(self.samples(split, 0, min(count, self.counts[split]))), self.classes
+
+    def read(self, image: object) -> bytes:
+        """Returns an image file's bytes; called from many threads.
+
+        Args:
+            image: As a sample has it: a path, a `ByteRange` of a file, the bytes themselves, or
+                pixels uint8 `[H, W, 3]` or `[H, W]`.
+
+        Raises:
+            image_files.ImageError: The image cannot be read; the reason it is counted under.
+        """
+        if isinstance(image, bytes):
+            return image
+        if isinstance(image, ByteRange):
+            return image.read()
+        if isinstance(image, np.ndarray):
+            return image_files.encode_png(image)
+        return read_file(image)
+
+    def tfrecord_files(self) -> TFRecordFiles | None:
+        """Returns the files of a source of TFRecord, for use where they lie; None of others."""
+        return None
+
+
+class SampleList(Source):
+    """A source whose samples are listed.
+
+    Args:
+        splits: The samples by split, "train" and "val", or "all".
+        seed: Shuffles each split; None keeps an order that is a random one already.
+        classes: The classes, or None where labels have no names.
+        captioned: Whether samples come with captions of their own.
+        rejected: Number of images that were left out while listing, by reason.
+        feature_columns: `Options.feature_columns`, where the samples have their `numbers`.
+
+    Raises:
+        InputError: No numbers in a feature column, or vectors of several lengths.
+
+    Example:
+        >>> @register("mine")
+        ... def open_mine(where, options, classes):
+        ...     samples = [Sample("a", "photos/a.jpg", ("a cat",))]
+        ...     return SampleList({"all": samples}, options.seed, captioned=True)
+    """
+
+    shuffled = True
+
+    def __init__(
+        self,
+        splits: Mapping[str, Sequence[Sample]],
+        seed: int | None,
+        classes: Classes | None = None,
+        captioned: bool = False,
+        rejected: Mapping[str, int] | None = None,
+        feature_columns: Sequence[str] = (),
+    ):
+        self.classes = classes
+        self.captioned = captioned
+        self.rejected = rejected or collections.Counter()
+        self.counts = {split: len(samples) for split, samples in splits.items()}
+        self._splits = {
+            split: samples if seed is None else permuted(samples, seed)
+            for split, samples in splits.items()
+        }
+        numbers = [sample.numbers for samples in splits.values() for sample in samples]
+        found = {name: [n.get(name) for n in numbers] for name in names_of(feature_columns)}
+        self.columns = choose_columns(feature_columns, found, "the samples")
+        self.fingerprint = fingerprint_of(splits, classes)
+
+    def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
+        """See `Source`."""
+        return iter(self._splits[split][start:stop])
 
 
 def only_column(columns: Sequence[str]) -> str | None:
@@ -182,45 +264,6 @@ def only_column(columns: Sequence[str]) -> str | None:
     return columns[0] if columns else None
 
 
-class FileList:
-    """A `Source` whose samples are listed, in order, and whose images are files."""
-
-    default_resize = 0
-    shuffled = True
-    columns: tuple[FeatureColumn, ...] = ()
-
-    def __init__(
-        self,
-        splits: dict[str, list[Sample]],
-        classes: Classes | None,
-        captioned: bool,
-        rejected: collections.Counter | None = None,
-    ):
-        self.classes = classes
-        self.captioned = captioned
-        self.rejected = rejected or collections.Counter()
-        self.counts = {split: len(samples) for split, samples in splits.items()}
-        self._splits = splits
-        self.fingerprint = fingerprint_of(splits, classes)
-
-    def understanding(self) -> list[str]:
-        """See `Source`; a source of your own says more."""
-        return [f"{split}: {count:,} images" for split, count in self.counts.items()]
-
-    def preview(self, count: int) -> tuple[list[Sample], Classes | None]:
-        """See `Source`."""
-        first = next(iter(self._splits.values()), [])
-        return first[:count], self.classes
-
-    def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
-        """See `Source`."""
-        return iter(self._splits[split][start:stop])
-
-    def read(self, image: str) -> bytes:
-        """See `Source`."""
-        return read_file(image)
-
-
 def fingerprint_of(splits: dict[str, list[Sample]], classes: Classes | None) -> str:
     """Returns a hash of the samples of each split that does not depend on their order."""
     digest = hashlib.sha256(repr(classes and classes.names).encode())
@@ -228,11 +271,15 @@ def fingerprint_of(splits: dict[str, list[Sample]], classes: Classes | None) -> 
         digest.update(split.encode())
         for sample in sorted(samples, key=lambda sample: sample.key):
             digest.update(repr((sample.key, sample.captions, sample.label)).encode())
+            if sample.numbers:
+                digest.update(repr(sorted(sample.numbers.items())).encode())
+            if isinstance(sample.image, bytes | np.ndarray):
+                digest.update(hashlib.sha256(sample.image).digest())
     return digest.hexdigest()[:16]
 
 
 def read_file(path: str) -> bytes:
-    """Returns the bytes of a file; an `images.ImageError` says why there are none."""
+    """Returns the bytes of a file; an `image_files.ImageError` says why there are none."""
     try:
         return pathlib.Path(path).read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -251,6 +298,3 @@ def permuted(samples: Sequence[Sample], seed: int) -> list[Sample]:
 def clean_key(text: str) -> str:
     """Returns a key that is valid UTF-8 whatever bytes the file's name has."""
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-FETCH = "fetch_"  # What the reasons of images begin with that were never fetched.

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 
 from xsample_tf.data.sources.base import (
     Classes,
-    FileList,
     Options,
     Sample,
+    SampleList,
     clean_key,
-    permuted,
     register,
 )
 from xsample_tf.data.sources.formats.cells import looks_like_image
@@ -22,8 +21,8 @@ TEXT_ENDINGS = (".txt", ".caption")
 
 
 @register("folder")
-class ClassFolders(FileList):
-    """A `sources.Source` over DIR/CLASS/**/IMAGE, or DIR/SPLIT/CLASS/**/IMAGE.
+class ClassFolders(SampleList):
+    """A folder of images for each class, folder:DIR: DIR/CLASS/IMAGE or DIR/SPLIT/CLASS/IMAGE.
 
     Folders that are called as splits are (`train`, `valid`, `test`, ...) are splits where there is
     one for training. Hidden files and folders never count.
@@ -52,12 +51,12 @@ class ClassFolders(FileList):
                     f"source: expected class folders of images in {own[0]}, found none; "
                     + _hint(own[0])
                 )
-            samples[use] = permuted(found, options.seed)
+            samples[use] = found
         for folder in self._notes.pop("left out", ()):
             for sample in _class_images(root, folder, classes, rejected):
                 split = splits.canonical(sample.key.split("/")[0])
                 rejected[f"split_{split}"] += 1
-        super().__init__(samples, classes, captioned=False, rejected=rejected)
+        super().__init__(samples, options.seed, classes, rejected=rejected)
 
     def understanding(self) -> list[str]:
         """See `Source`."""

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from xsample_tf.data import image_files
 from xsample_tf.data.feature_columns import choose_columns
-from xsample_tf.data.sources.base import Classes, Options, Sample, clean_key, register
+from xsample_tf.data.sources.base import Classes, Options, Sample, Source, clean_key, register
 from xsample_tf.data.sources.formats import SAMPLE_ROWS, Row, cells
 from xsample_tf.data.sources.interpretation import roles, splits, values
 from xsample_tf.data.sources.interpretation.labels import label_of
@@ -32,8 +32,10 @@ class _First:
 
 
 @register("hf")
-class HuggingFace:
-    """A `sources.Source` over a data set that `datasets.load_dataset` or `load_from_disk` opens.
+class HuggingFace(Source):
+    """Data sets of the Hugging Face hub, or a local folder of one: hf:NAME or hf:NAME:CONFIG.
+
+    Takes what `datasets.load_dataset` or `datasets.load_from_disk` opens.
 
     It is streamed, so that nothing is downloaded twice or kept. Images are taken as they are
     stored, undecoded. A `ClassLabel` feature is the label where it is the only one.
@@ -47,9 +49,6 @@ class HuggingFace:
         InputError: The package is not installed, no such data set, or columns that cannot be told
             or used.
     """
-
-    default_resize = 0
-    shuffled = False
 
     def __init__(self, where: str, options: Options, classes: Classes | None):
         self._where = where

@@ -14,7 +14,7 @@ import scipy.io
 from tqdm import tqdm
 
 from xsample_tf.data.sources.archives import DAMAGED
-from xsample_tf.data.sources.base import Classes, Options, Sample, clean_key, register
+from xsample_tf.data.sources.base import Classes, Options, Sample, Source, clean_key, register
 from xsample_tf.data.sources.byte_ranges import ByteRange, tar_members
 from xsample_tf.errors import InputError
 
@@ -24,8 +24,8 @@ _TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 
 
 @register("imagenet")
-class ImageNet:
-    """A `sources.Source` over the tars of ILSVRC 2012, whose images are read where they lie.
+class ImageNet(Source):
+    """ImageNet's original tars, whose images are read where they lie: imagenet:DIR.
 
     Labels are the places of the WordNet ids in their order; names are `Options.class_names`, else
     the devkit's first word for each, else the WordNet ids. The classes of validation images are
@@ -44,10 +44,7 @@ class ImageNet:
             not one.
     """
 
-    default_resize = 0
     shuffled = True
-    columns = ()
-    captioned = False
 
     def __init__(self, where: str, options: Options, classes: Classes | None):
         self._root = pathlib.Path(where)
@@ -82,23 +79,14 @@ class ImageNet:
         lines = [f"imagenet: {self._root}, validation: {held_out}"]
         return [*lines, "captions: none; class names fill the template"]
 
-    def preview(self, count: int) -> tuple[list[Sample], Classes | None]:
-        """See `Source`."""
-        split = next(iter(self._rows))
-        return list(self.samples(split, 0, count)), self.classes
-
     def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
-        """See `sources.Source`."""
+        """See `Source`."""
         tar = VAL if split == "val" else TRAIN
         folder = "val" if split == "val" else "train"
         for name, offset, size, label in self._rows[split][start:stop].tolist():
             key = self.classes.keys[label] if label >= 0 else "unknown"
             image = ByteRange(str(self._root / tar), offset, size)
             yield Sample(f"{folder}/{key}/{clean_key(name.decode())}", image, (), label)
-
-    def read(self, image: ByteRange) -> bytes:
-        """See `sources.Source`."""
-        return image.read()
 
     def _train_rows(self, wnid: str, tar: ByteRange) -> np.ndarray:
         label = self.classes.label(wnid)

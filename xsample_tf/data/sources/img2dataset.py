@@ -49,7 +49,7 @@ _STATUSES = (
 def open_img2dataset(
     where: str, options: Options, classes: Classes | None, caption_lines: str = "auto"
 ) -> Archives:
-    """Opens `img2dataset:DIR`, the output folder of img2dataset in any of its formats.
+    """The output folder of img2dataset in any of its formats: img2dataset:DIR.
 
     Links that it failed to fetch are counted as "fetch_" and the class of the failure.
 
@@ -86,8 +86,8 @@ class Examples(Archives):
         found, whole = record_ranges(file)
         return [*enumerate(found)] + ([] if whole else [SkippedSample(self.name(file), DAMAGED)])
 
-    def stored(self) -> TFRecordFiles:
-        """See `sources.TFRecordFiles`."""
+    def tfrecord_files(self) -> TFRecordFiles:
+        """See `Source`."""
         files, firsts = [], []
         for file in self._files:
             found, whole = record_ranges(file)
@@ -192,7 +192,7 @@ class Rows(Archives):
             raise image_files.ImageError("unreadable_row") from error
 
     def read(self, image: ParquetCell) -> bytes:
-        """See `sources.Source`."""
+        """See `Source`."""
         return self._images.read(image) or b""
 
 

@@ -132,7 +132,7 @@ class KeyedArchive(Archives):
 
     def _reads(self, part: str) -> bool:
         """Whether a part is read: all are until the columns are chosen, then only what is used."""
-        if not hasattr(self, "columns"):
+        if not self._chosen:
             return True
         paths = [column.path for column in self.captions] + ([self._label] if self._label else [])
         paths += self._numbers.values()

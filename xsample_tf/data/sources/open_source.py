@@ -2,14 +2,18 @@
 
 from xsample_tf.data.sources.base import SOURCES, Classes, Options, Source
 from xsample_tf.errors import InputError, suggest
-from xsample_tf.registry import own_values
+from xsample_tf.registry import declared_options, own_values
 
 
 def changed_options(spec: str, options: Options) -> dict[str, object]:
-    """Returns the options of its own that a source is opened with, where not their defaults."""
+    """Returns the options of its own that change what a source gives, where not their defaults."""
     entry = SOURCES[spec.partition(":")[0]]
     values = own_values(entry, options.own)
-    return {one.name: values[one.name] for one in entry.options if values[one.name] != one.default}
+    return {
+        option.name: values[option.name]
+        for option in entry.options
+        if option.changes_result and values[option.name] != option.default
+    }
 
 
 def open_source(spec: str, options: Options, classes: Classes | None = None) -> Source:
@@ -21,7 +25,7 @@ def open_source(spec: str, options: Options, classes: Classes | None = None) -> 
         classes: Classes that the labels must agree with, above `options.class_names`.
 
     Raises:
-        InputError: An unknown kind, nothing there, or nothing that fits the options.
+        InputError: An unknown kind or option, nothing there, or nothing that fits the options.
 
     Example:
         >>> open_source("folder:cifar100", Options()).counts
@@ -33,8 +37,19 @@ def open_source(spec: str, options: Options, classes: Classes | None = None) -> 
             f"source: expected KIND:WHERE such as folder:photos, received {spec!r}; "
             + suggest(kind, SOURCES.names())
         )
+    declared = declared_options(SOURCES)
+    unknown = next((name for name in options.own if name not in declared), None)
+    if unknown is not None:
+        raise InputError(
+            f"source: no kind of source has an option {unknown!r}; {suggest(unknown, declared)}"
+        )
     given = classes or options.classes()
     source = SOURCES.make(kind, where, options, given, values=options.own)
-    if options.feature_columns and not getattr(source, "columns", ()):
+    if not isinstance(source, Source):
+        raise InputError(
+            f"source {kind!r}: expected a data.sources.Source, such as a SampleList, from what is "
+            f"registered, received {type(source).__name__}"
+        )
+    if options.feature_columns and not source.columns:
         raise InputError(f"feature_columns: {kind}: has no columns of numbers")
     return source

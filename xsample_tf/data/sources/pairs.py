@@ -11,7 +11,9 @@ from xsample_tf.errors import InputError
 
 @register("pairs", options=[CAPTION_LINES])
 class Pairs(Folders):
-    """A `sources.Source` over a folder of `NAME.jpg` with `NAME.txt`, `.caption` or `.json`.
+    """Image files with captions in text files of the same name: pairs:DIR.
+
+    A folder of `NAME.jpg` with `NAME.txt`, `NAME.caption` or `NAME.json`.
 
     Folders in it are read as well. Folders that are called as splits are are splits.
 

@@ -17,9 +17,9 @@ from xsample_tf.data import image_files
 from xsample_tf.data.feature_columns import choose_columns
 from xsample_tf.data.sources.base import (
     Classes,
-    FileList,
     Options,
     Sample,
+    Source,
     clean_key,
     fingerprint_of,
     permuted,
@@ -63,8 +63,8 @@ class _Record:
 
 
 @register("table", options=_OPTIONS)
-class Table(FileList):
-    """A `sources.Source` over one table or several alike.
+class Table(Source):
+    """CSV and other text, JSON, JSON lines or Parquet files: table:FILE, a pattern or a folder.
 
     Rows of one image are one sample with several captions: of one path, of one key, or with the
     same bytes where these stand in the table. So are list-valued cells and several caption columns.
@@ -84,6 +84,8 @@ class Table(FileList):
             cannot be told or used, links in place of images, two labels of one image, or no row
             with an image.
     """
+
+    shuffled = True
 
     def __init__(
         self,
@@ -255,12 +257,7 @@ class Table(FileList):
             return "split_conflict"
         if isinstance(image, str) and known.image != image or not self.roles.captions:
             return "duplicate_key"
-        if not _same_label(known.label, label):
-            raise InputError(
-                f"label_column: expected one label for image {key!r}, received {known.label!r} in "
-                f"{known.place} and {label!r} in {record.place}; mend the table, or leave labels "
-                "out with --label_column=none"
-            )
+        _require_alike(key, known, record)
         known.captions.extend(captions)
         return ""
 
@@ -368,7 +365,24 @@ def _find_classes(records: dict[str, _Record], table: TableFile, column: str) ->
     return Classes(tuple(names), tuple(clean_key(name) for name in names))
 
 
-def _same_label(one: object, other: object) -> bool:
+def _require_alike(key: str, known: _Record, record: _Record) -> None:
+    """Raises `InputError` where two rows of one image have other labels or numbers."""
+    if not _same(known.label, record.label):
+        raise InputError(
+            f"label_column: expected one label for image {key!r}, received {known.label!r} in "
+            f"{known.place} and {record.label!r} in {record.place}; mend the table, or leave "
+            "labels out with --label_column=none"
+        )
+    for name, value in record.numbers.items():
+        if not _same(known.numbers[name], value):
+            raise InputError(
+                f"feature_columns: expected one {name!r} for image {key!r}, received "
+                f"{known.numbers[name]!r} in {known.place} and {value!r} in {record.place}; mend "
+                "the table"
+            )
+
+
+def _same(one: object, other: object) -> bool:
     return one == other or (values.is_missing(one) and values.is_missing(other))
 
 

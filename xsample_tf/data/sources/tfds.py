@@ -15,6 +15,7 @@ from xsample_tf.data.sources.base import (
     Classes,
     Options,
     Sample,
+    Source,
     TFRecordFiles,
     only_column,
     register,
@@ -31,8 +32,10 @@ _CAPTIONS = ("caption", "captions", "captions/text", "text", "description")
 
 
 @register("tfds")
-class TFDS:
-    """A `sources.Source` over any TFDS data set that has an image feature.
+class TFDS(Source):
+    """TensorFlow Datasets, by name or by the folder of a prepared data set: tfds:NAME.
+
+    Takes any data set that has an image feature.
 
     Image bytes are taken as they are stored, undecoded. Features are chosen by
     `Options.image_column`, `caption_columns` and `label_column` ("captions/text" is a feature in a
@@ -49,7 +52,6 @@ class TFDS:
             of which none is called as captions are.
     """
 
-    default_resize = 0
     shuffled = True
 
     def __init__(self, where: str, options: Options, classes: Classes | None = None):
@@ -94,13 +96,8 @@ class TFDS:
             f"label: {repr(self._label) if self._label else 'none'}",
         ]
 
-    def preview(self, count: int) -> tuple[list[Sample], Classes | None]:
-        """See `Source`."""
-        split = next(iter(self.counts))
-        return list(self.samples(split, 0, min(count, self.counts[split]))), self.classes
-
     def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
-        """See `sources.Source`."""
+        """See `Source`."""
         tfds = _package()
         stored = self._builder.as_dataset(
             split=f"{self._names[split]}[{start}:{stop}]",
@@ -117,12 +114,8 @@ class TFDS:
                 numbers={name: _at(example, name) for name in self._numbers},
             )
 
-    def read(self, image: bytes) -> bytes:
-        """See `sources.Source`."""
-        return image
-
-    def stored(self) -> TFRecordFiles:
-        """See `TFRecordFiles`."""
+    def tfrecord_files(self) -> TFRecordFiles:
+        """See `Source`."""
         kind = self._builder.info.file_format.value
         if kind != "tfrecord":
             raise InputError(

@@ -14,7 +14,9 @@ from xsample_tf.errors import InputError
 def open_webdataset(
     where: str, options: Options, classes: Classes | None, caption_lines: str = "auto"
 ) -> Tars:
-    """Opens `webdataset:PATTERN`, tars by name, `*` or `{00000..00331}`.
+    """Tars of KEY.jpg, KEY.txt, KEY.json and KEY.cls: webdataset:PATTERN.
+
+    PATTERN is a name, or has `*` or `{00000..00331}` in it.
 
     Raises:
         InputError: no such file, a compressed one, or no image in any.

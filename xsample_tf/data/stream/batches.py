@@ -5,8 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from xsample_tf.data.stream.shard_reader import explain
 from xsample_tf.data.stream.window_shuffle import ShuffleOrder
+from xsample_tf.tensorflow_errors import marked
 
 # From a record, its caption vectors and the epoch's seeds int32 [2] to what a place holds.
 Make = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Any]
@@ -99,7 +99,7 @@ def _fill(
 
 def _unusable(order: ShuffleOrder, spec: Any) -> tf.data.Dataset:
     """A dataset of one element, which fails."""
-    message = explain(
+    message = marked(
         f"expected usable records, but {ATTEMPTS} drawn at random were not: images that cannot be "
         f"decoded, vectors or labels that do not fit; check {order.shards.where}"
     )

@@ -12,7 +12,6 @@ from xsample_tf.data.stream.online_captions import encode
 from xsample_tf.data.stream.shard_reader import (
     Directories,
     Shards,
-    as_input_error,
     open_shards,
     read_ranges,
 )
@@ -21,6 +20,7 @@ from xsample_tf.data.text_encoder import TextEncoder
 from xsample_tf.data.views import Evaluation
 from xsample_tf.data.views.decode import decode_image
 from xsample_tf.errors import InputError, suggest
+from xsample_tf.tensorflow_errors import as_input_errors
 
 Views = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -198,7 +198,8 @@ def side_information(
         seed: As for `load`.
 
     Returns:
-        "embedding" float32 `[N, T]` and "label" int32 `[N]`, where `load` has them.
+        "embedding" float32 `[N, T]`, "label" int32 `[N]` and the feature columns, where `load` has
+        them.
 
     Raises:
         InputError: As for `load`, and where the data turns out to be damaged.
@@ -221,12 +222,13 @@ def side_information(
             encoder is not None,
         )
 
-    stream = make_batches(order, make).map(lambda side, _: side)
+    batches = make_batches(order, make)
+    if not batches.element_spec[0]:
+        return {}
+    stream = batches.map(lambda side, _: side)
     stream = stream if encoder is None else encode(stream, encoder, order.batch_size)
-    try:
+    with as_input_errors():
         sides = list(stream.take(-(-count // order.batch_size)).as_numpy_iterator())
-    except tf.errors.OpError as error:
-        raise as_input_error(error) from None
     return {name: np.concatenate([side[name] for side in sides]) for name in sides[0]}
 
 

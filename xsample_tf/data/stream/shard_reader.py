@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,11 +11,11 @@ from xsample_tf.data import manifest, records
 from xsample_tf.data.feature_columns import FeatureColumn
 from xsample_tf.data.shards import Shard
 from xsample_tf.errors import InputError
+from xsample_tf.tensorflow_errors import marked
 
 Directories = str | os.PathLike | Sequence[str | os.PathLike]
 
 _PARALLEL_READS = 4  # Shards of a window that are read at the same time.
-_MARK = "data directory: "
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,25 +74,62 @@ def open_shards(
     """
     if isinstance(directories, str | os.PathLike):
         directories = [directories]
-    sets = [manifest.read_dataset(directory) for directory in directories]
-    if not sets:
+    datasets = [manifest.read_dataset(directory) for directory in directories]
+    if not datasets:
         raise InputError("data_dir: expected a data directory, received none")
-    where = f"{split} in {', '.join(dataset.directory for dataset in sets)}"
-    if not sum(dataset.records(split) for dataset in sets):
+    where = f"{split} in {', '.join(dataset.directory for dataset in datasets)}"
+    if sum(dataset.records(split) for dataset in datasets) == 0:
         raise InputError(f"data_dir: expected images, received none of {where}")
-    if len({dataset.features for dataset in sets}) > 1:
+    _require_same_features(datasets, where)
+    encoders = _choose_encoders(datasets, embedding) if vectors else []
+    if encoders:
+        _require_same_encoder(encoders)
+        _require_aligned(datasets, encoders, split)
+    image_shards = [dataset.splits[split] for dataset in datasets]
+    vector_shards = [encoder.shards[split] for encoder in encoders]
+    return Shards(
+        where=where,
+        images=_paths(datasets, image_shards),
+        vectors=_paths(datasets, vector_shards) if encoders else (),
+        counts=tuple(shard.records for shards in image_shards for shard in shards),
+        size=encoders[0].size if encoders else 0,
+        classes=_class_count(datasets),
+        features=datasets[0].features,
+        columns=_common_columns(datasets),
+    )
+
+
+def _require_same_features(datasets: Sequence[manifest.Dataset], where: str) -> None:
+    """Raises `InputError` where the directories' records name their parts differently."""
+    if len({dataset.features for dataset in datasets}) > 1:
         raise InputError(
             "data_dir: expected records of one kind, received copied ones and ones that are used "
             f"where they lie: {where}; prepare all with --in_place, or none"
         )
-    encoders = []
-    if vectors and (embedding or any(dataset.encoders for dataset in sets)):
-        encoders = [dataset.encoder(embedding) for dataset in sets]
+
+
+def _choose_encoders(
+    datasets: Sequence[manifest.Dataset], embedding: str | None
+) -> list[manifest.CaptionVectors]:
+    """Returns each directory's caption vectors, or none where no directory has any.
+
+    Raises:
+        InputError: A directory without them where others have them or they are named, or with
+            several where none is named.
+    """
+    if embedding or any(dataset.encoders for dataset in datasets):
+        return [dataset.encoder(embedding) for dataset in datasets]
+    return []
+
+
+def _require_same_encoder(encoders: Sequence[manifest.CaptionVectors]) -> None:
+    """Raises `InputError` unless the directories' vectors were made by one text encoder."""
     if len({(encoder.name, encoder.size) for encoder in encoders}) > 1:
         raise InputError(
             "embedding: expected the same text encoder in all directories, received "
             + ", ".join(f"{encoder.name} of size {encoder.size}" for encoder in encoders)
         )
+    # Directories that were written before there were probes have none.
     probes = [encoder.probe for encoder in encoders if encoder.probe]
     if not all(np.allclose(probes[0], probe, atol=0.01) for probe in probes):
         raise InputError(
@@ -102,23 +138,62 @@ def open_shards(
             + ", ".join(dict.fromkeys(encoder.handle for encoder in encoders))
             + "; add one encoder's to all directories with --embeddings_only --overwrite"
         )
-    for dataset, encoder in zip(sets, encoders, strict=False):
-        beside = [shard.records for shard in encoder.shards.get(split, ())]
-        if beside != [shard.records for shard in dataset.splits[split]]:
+
+
+def _require_aligned(
+    datasets: Sequence[manifest.Dataset], encoders: Sequence[manifest.CaptionVectors], split: str
+) -> None:
+    """Raises `InputError` unless every image shard has vectors for as many records beside it."""
+    for dataset, encoder in zip(datasets, encoders, strict=True):
+        vectors = [shard.records for shard in encoder.shards.get(split, ())]
+        images = [shard.records for shard in dataset.splits[split]]
+        if vectors != images:
             raise InputError(
                 f"embedding: expected vectors of {encoder.name} for every record of {split}, "
                 f"received others in {dataset.directory}; add them again with --embeddings_only"
             )
-    names = {dataset.class_names for dataset in sets}
-    return Shards(
-        where,
-        _paths(sets, [dataset.splits[split] for dataset in sets]),
-        _paths(sets, [encoder.shards[split] for encoder in encoders]) if encoders else (),
-        tuple(shard.records for dataset in sets for shard in dataset.splits[split]),
-        encoders[0].size if encoders else 0,
-        len(names.pop() or ()) if len(names) == 1 else 0,
-        sets[0].features,
-        tuple(c for c in sets[0].columns if all(c in dataset.columns for dataset in sets)),
+
+
+def _class_count(datasets: Sequence[manifest.Dataset]) -> int:
+    """Returns the number of class names, 0 unless all directories have the same ones."""
+    names = datasets[0].class_names
+    if names is None or any(dataset.class_names != names for dataset in datasets):
+        return 0
+    return len(names)
+
+
+def _common_columns(datasets: Sequence[manifest.Dataset]) -> tuple[FeatureColumn, ...]:
+    """Returns the feature columns that the records of all directories have.
+
+    Raises:
+        InputError: A column of one name is of another dtype or length in another directory.
+    """
+    by_name = [{column.name: column for column in dataset.columns} for dataset in datasets]
+    common = []
+    for name, column in by_name[0].items():
+        found = [columns[name] for columns in by_name if name in columns]
+        if len(found) < len(datasets):
+            continue
+        if len(set(found)) > 1:
+            pairs = zip(found, datasets, strict=True)
+            received = (f"{own.description} in {dataset.directory}" for own, dataset in pairs)
+            raise InputError(
+                f"feature_columns: expected {name!r} to be alike in all directories, received "
+                + ", ".join(received)
+                + f"; prepare all with {name}:float, or with vectors of one length"
+            )
+        common.append(column)
+    return tuple(common)
+
+
+def _paths(
+    datasets: Sequence[manifest.Dataset], shards: Sequence[Sequence[Shard]]
+) -> tuple[str, ...]:
+    """Returns the paths of each directory's shards."""
+    return tuple(
+        os.path.join(dataset.directory, shard.path)
+        for dataset, own in zip(datasets, shards, strict=True)
+        for shard in own
     )
 
 
@@ -148,34 +223,6 @@ def read_ranges(
     return parts.map(read, num_parallel_calls=_PARALLEL_READS, deterministic=True).unbatch()
 
 
-def explain(reason: str) -> str:
-    """Marks what is wrong with the data, for the message of an assertion in a graph."""
-    return _MARK + reason
-
-
-def as_input_error(error: tf.errors.OpError) -> Exception:
-    """The `InputError` for what a stream found wrong with the data; another error as it is.
-
-    A stream runs within TensorFlow, which wraps its messages.
-
-    Example:
-        >>> try:
-        ...     model.fit(stream)
-        ... except tf.errors.OpError as error:
-        ...     raise as_input_error(error) from None
-    """
-    found = re.search(re.escape(_MARK) + r"[^\n\]]*", str(error))
-    return InputError(found.group().strip()) if found else error
-
-
-def _paths(sets: Sequence[manifest.Dataset], shards: Sequence[Sequence[Shard]]) -> tuple[str, ...]:
-    return tuple(
-        os.path.join(dataset.directory, shard.path)
-        for dataset, own in zip(sets, shards, strict=True)
-        for shard in own
-    )
-
-
 def _read(path: tf.Tensor, begin: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
     """The records `[end - begin]` of one file."""
     count = end - begin
@@ -189,7 +236,7 @@ def _read(path: tf.Tensor, begin: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
     nothing = tf.data.Dataset.from_tensors(tf.constant([], tf.string))
     strings = tried.ignore_errors().concatenate(nothing).take(1).get_single_element()
     message = tf.strings.format(
-        explain("cannot read records {} to {} of {}; restore that file"), (begin, end, path)
+        marked("cannot read records {} to {} of {}; restore that file"), (begin, end, path)
     )
     complete = tf.equal(tf.size(strings, tf.int64), count)
     with tf.control_dependencies([tf.debugging.Assert(complete, [message])]):

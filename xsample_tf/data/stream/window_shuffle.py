@@ -8,6 +8,7 @@ among each other. Every window begins with a batch, so where step s lies is arit
 import dataclasses
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from xsample_tf.data.stream.shard_reader import Shards, read_ranges
@@ -58,7 +59,7 @@ class ShuffleOrder:
         epoch, step = divmod(start_step, self.steps)
         first = epoch * self.windows + step // self.window_steps
         start = step % self.window_steps * self.batch_size
-        last = (epoch + 1) * self.windows if not repeat else tf.int64.max
+        last = tf.int64.max if repeat else (epoch + 1) * self.windows
 
         def window(number: tf.Tensor) -> dict[str, tf.Tensor]:
             skipped = tf.where(number == first, tf.constant(start, tf.int64), 0)
@@ -67,9 +68,7 @@ class ShuffleOrder:
         return tf.data.Dataset.range(first, last).map(window)
 
     def _window(self, epoch: tf.Tensor, window: tf.Tensor) -> dict[str, tf.Tensor]:
-        halves = [(self.seed >> shift) & 0xFFFFFFFF for shift in (0, 32)]
-        root = tf.constant([half - (half >> 31 << 32) for half in halves], tf.int32)
-        epoch_seed = fold_in(root, epoch)
+        epoch_seed = fold_in(_seed_of(self.seed), epoch)
         length = self.window_steps * self.batch_size
         begin = window * length
         is_last = window == self.windows - 1
@@ -103,6 +102,12 @@ class ShuffleOrder:
         begins = tf.clip_by_value(begin + turn - before, 0, counts)
         ends = tf.clip_by_value(end + turn - before, 0, counts)
         return [tf.boolean_mask(part, begins < ends) for part in (order, begins, ends)]
+
+
+def _seed_of(number: int) -> tf.Tensor:
+    """Returns the 64 bits of a whole number as a seed int32 `[2]`, the lower half first."""
+    low, high = number & 0xFFFFFFFF, (number >> 32) & 0xFFFFFFFF
+    return tf.constant(np.array([low, high], np.uint32).view(np.int32))
 
 
 def fold_in(seed: tf.Tensor, number: tf.Tensor | int) -> tf.Tensor:

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from xsample_tf.data.views import color, color_batched, random_crops
@@ -57,6 +58,7 @@ class _Crops(random_crops.RandomViews):
         return random_crops.pixels_of(super()._make(image, windows, flips, draws)), draws
 
 
+@keras.saving.register_keras_serializable("xsample_tf")
 @register("simclr")
 class SimCLR(random_crops.RandomViews):
     """SimCLR's policy (arXiv 2002.05709, appendix A).
@@ -112,6 +114,16 @@ class SimCLR(random_crops.RandomViews):
             min_scale=options.min_crop,
             **own,
         )
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments, for a saved model with `finish_views`."""
+        names = ("size", "views", "blur", "strength", "min_scale")
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "SimCLR":
+        """Builds the policy from `get_config`'s result."""
+        return cls(**config)
 
     def finish(self, crops: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         """Changes the colours of a batch of crops, on the device where it is called.

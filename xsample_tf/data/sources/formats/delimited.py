@@ -38,7 +38,12 @@ class Delimited(TableFile):
         self._encoding, guessed = style.encoding, False
         if not self._encoding:
             self._encoding, guessed = text_encoding.detect_encoding(file)
-        start = [line for line, _, _ in itertools.islice(self._lines(), SAMPLE_ROWS)]
+        start = [
+            line
+            for line, _, _ in itertools.islice(
+                text_encoding.lines(self.file, self._encoding), SAMPLE_ROWS
+            )
+        ]
         if not any(line.strip() for line in start):
             raise InputError(f"source: expected a header line and rows in {file}, which is empty")
         self._delimiter = style.delimiter or _find_delimiter(start, file)
@@ -116,17 +121,9 @@ class Delimited(TableFile):
         if not self._has_header:
             yield f"no header line: columns are {', '.join(self.columns)} (--columns sets others)"
 
-    def _lines(self) -> Iterator[tuple[str, int, int]]:
-        try:
-            yield from text_encoding.lines(self.file, self._encoding)
-        except UnicodeError as error:
-            raise InputError(
-                f"encoding: {self.file} is not {self._encoding} ({error}); set --encoding"
-            ) from error
-
     def _parsed(self) -> Iterator[tuple[int, list[str] | None, int, int]]:
         """Yields line number, cells, and place of each row; blank lines are passed over."""
-        lines = enumerate(self._lines(), 1)
+        lines = enumerate(text_encoding.lines(self.file, self._encoding), 1)
         pending: collections.deque = collections.deque()
         while True:
             found = pending.popleft() if pending else next(lines, None)

@@ -27,14 +27,16 @@ class JsonLines(TableFile):
             self.notes = (f"encoding {self._encoding}",)
         self.columns = _columns(row for _, row in self.rows(None))
         if not self.columns:
+            first, _, _ = next(text_encoding.lines(file, self._encoding), ("nothing", 0, 0))
             raise InputError(
-                f"source: expected a JSON object on each line of {file}, received "
-                f"{next((line for line, _, _ in self._lines()), 'nothing')[:60]!r}"
+                f"source: expected a JSON object on each line of {file}, received {first[:60]!r}"
             )
 
     def rows(self, columns: Sequence[str] | None) -> Iterator[tuple[int, Row | None]]:
         """See `TableFile`; None gives all columns, also those that the first rows lack."""
-        for number, (line, offset, size) in enumerate(self._lines(), 1):
+        for number, (line, offset, size) in enumerate(
+            text_encoding.lines(self.file, self._encoding), 1
+        ):
             if not line.strip():
                 continue
             row = _parsed(line)
@@ -55,14 +57,6 @@ class JsonLines(TableFile):
             if is_base64_image(value):
                 return LineCell(self, offset, size, name)
         return value
-
-    def _lines(self) -> Iterator[tuple[str, int, int]]:
-        try:
-            yield from text_encoding.lines(self.file, self._encoding)
-        except UnicodeError as error:
-            raise InputError(
-                f"encoding: {self.file} is not {self._encoding} ({error}); set --encoding"
-            ) from error
 
 
 class JsonDocument(TableFile):

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import charset_normalizer
 
+from xsample_tf.errors import InputError
+
 _LOOKED_AT = 1 << 20  # Bytes at the beginning of a file.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -49,7 +51,19 @@ def lines(file: str, encoding: str) -> Iterator[tuple[str, int, int]]:
 
     Bytes that the encoding does not have arrive as surrogate escapes. Places are in bytes; those of
     encodings with several bytes a letter, such as UTF-16, are -1.
+
+    Raises:
+        InputError: The file is not of that encoding.
     """
+    try:
+        yield from _lines(file, encoding)
+    except UnicodeError as error:
+        raise InputError(
+            f"encoding: {file} is not {encoding} ({error}); set another by --encoding"
+        ) from error
+
+
+def _lines(file: str, encoding: str) -> Iterator[tuple[str, int, int]]:
     if encoding.startswith(("utf-16", "utf-32")):
         with open(file, encoding=encoding, errors="replace", newline=None) as text:
             for line in text:
