@@ -131,7 +131,8 @@ class FedModel(EncodingModel):
         leaves = [leaf for leaf in tf.nest.flatten(batch) if leaf is not None]
         if any(isinstance(leaf, tf.distribute.DistributedValues) for leaf in leaves):
             return batch
-        batch = tf.nest.map_structure(_tensor, batch)
+        if not all(map(tf.is_tensor, leaves)):
+            batch = tf.nest.map_structure(_tensor, batch)
         strategy = self.distribute_strategy
         if strategy.num_replicas_in_sync == 1:
             return batch

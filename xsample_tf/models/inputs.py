@@ -92,9 +92,10 @@ def select(
 
 def _without_optionals(data: Any) -> Any:
     """Keras's adapters of generators hand on an empty optional for None."""
-    return tf.nest.map_structure(
-        lambda x: None if isinstance(x, tf.experimental.Optional) else x, data
-    )
+    kind = tf.experimental.Optional
+    if not any(isinstance(leaf, kind) for leaf in tf.nest.flatten(data)):
+        return data
+    return tf.nest.map_structure(lambda x: None if isinstance(x, kind) else x, data)
 
 
 def check_rows(views: Any, side: Mapping[str, Any], weight: Any) -> int | None:
