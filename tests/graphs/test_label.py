@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from xsample_tf import graphs
 from xsample_tf.errors import InputError
+from xsample_tf.losses import XSampleContrastiveLoss
 
 NUMBERS = ("uint8", "int8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16")
 
@@ -66,3 +67,14 @@ def test_rows_that_are_not_one_hot_are_named():
         graph.check(rows)
     with pytest.raises(InputError, match=r"one-hot labels \[B, C\], received \(2,\)"):
         graph.prepare(tf.constant([0, 1]))
+
+
+def test_keras_losses_take_rows_and_refuse_strings_by_name():
+    z = tf.random.stateless_normal([4, 2, 3], [0, 1])
+    labels = np.array([0, 1, 0, 2])
+    expected = XSampleContrastiveLoss(graphs.LabelGraph())(labels, z)
+    hot = XSampleContrastiveLoss(graphs.LabelGraph(one_hot=True))(np.eye(3)[labels], z)
+    assert float(hot) == float(expected)
+    for words in (["cat"] * 4, np.array(["cat"] * 4), tf.constant(["cat"] * 4)):
+        with pytest.raises(InputError, match="expected 'label' as numbers, received strings"):
+            XSampleContrastiveLoss(graphs.LabelGraph())(words, z)

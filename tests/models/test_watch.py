@@ -77,6 +77,14 @@ def test_metrics_of_compile_are_those_of_plain_keras(replicas):
         assert history[name][0] == pytest.approx(expected[name], rel=1e-5), name
 
 
+@pytest.mark.parametrize("compiled", [{}, EAGER])
+def test_a_metric_that_cannot_compare_is_one_line(compiled):
+    model = door.model(compiled={"metrics": ["mse"], **compiled})
+    with pytest.raises(InputError, match=r"metrics: .* \(8, 5\), with projections .*6\)") as error:
+        model.fit(*door.arrays(), **FED)
+    assert "\n" not in str(error.value)
+
+
 def unlabelled(rows=32, row=20):
     """Labels of which one says that there is none, as people write it."""
     labels = np.arange(rows) % 4

@@ -196,13 +196,22 @@ class XSampleModel(FedModel):
         if learned:
             self._means["temperature"].update_state(tf.stop_gradient(learned[0]))
         if self._compile_metrics is not None:
-            self._compile_metrics.update_state(self._target(side, rows), projections, weight)
+            target = side.get("label", tf.zeros_like(rows)) if needed is None else needed
+            self._update_metrics(target, projections, weight)
         return loss, values
 
-    def _target(self, side: dict[str, Any], rows: tf.Tensor) -> tf.Tensor:
-        """What metrics of `compile` get as y_true."""
-        needed = inputs.side_of(side, self.loss.graph)
-        return side.get("label", tf.zeros_like(rows)) if needed is None else needed
+    def _update_metrics(
+        self, target: tf.Tensor, projections: tf.Tensor, weight: tf.Tensor | None
+    ) -> None:
+        try:
+            self._compile_metrics.update_state(target, projections, weight)
+        except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+            names = ", ".join(metric.name for metric in self._compile_metrics.metrics)
+            raise InputError(
+                f"metrics: {names} cannot compare what the graph needs, {tuple(target.shape)}, "
+                f"with projections {tuple(projections.shape)} ({str(error).splitlines()[0]}); "
+                "give metrics of these, or none"
+            ) from error
 
     def _show(self, values: dict[str, tf.Tensor], penalty: tf.Tensor, finite: tf.Tensor) -> None:
         values["loss"] += tf.cast(penalty, values["loss"].dtype)

@@ -50,8 +50,9 @@ class DistributedModel(keras.Model):
         if tf.distribute.has_strategy():
             strategy = tf.distribute.get_strategy()
         check_scope(strategy, self.variables)
-        if self.optimizer is not None:
-            check_scope(strategy, self.optimizer.variables, "optimizer")
+        optimizer = getattr(self, "optimizer", None)  # Keras sets it in `compile`.
+        if optimizer is not None:
+            check_scope(strategy, optimizer.variables, "optimizer")
 
     def make_train_function(self, force: bool = False) -> Callable:
         """Makes the function of an iterator that `fit` calls."""

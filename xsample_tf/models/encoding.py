@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
-from xsample_tf.models import inputs, microbatching, parts
+from xsample_tf.models import inputs, microbatching, parts, pixels
 from xsample_tf.models.distributed_model import DistributedModel, check_scope
 from xsample_tf.models.gradient_step import is_overwritten
 
@@ -45,7 +45,7 @@ class EncodingModel(DistributedModel):
         self.projector = projector
         self.microbatch_size = microbatch_size
         self.finish_views = finish_views
-        self.input_range = inputs.check_input_range(input_range)
+        self.input_range = pixels.check_input_range(input_range)
         parts.check_sizes(self.encoder, projector)
         check_scope(self.distribute_strategy, self.variables)
         self.built = True
@@ -93,7 +93,7 @@ class EncodingModel(DistributedModel):
         if self.finish_views is not None and isinstance(views, list | tuple):
             return tuple(tf.convert_to_tensor(part) for part in views)
         double = any(v.dtype == "float64" for part in self._parts() for v in part.variables)
-        return inputs.views_of(
+        return pixels.views_of(
             views,
             tf.float64 if double else tf.float32,
             self.input_range,

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
-from xsample_tf.models import inputs, microbatching, watch
+from xsample_tf.models import inputs, microbatching, pixels, watch
 from xsample_tf.models.encoding import EncodingModel
 
 _DATA = ("x", "y", "sample_weight")
@@ -121,7 +121,7 @@ class FedModel(EncodingModel):
             if training and None not in (self.microbatch_size, images):
                 microbatching.check_size(images, self.microbatch_size)
             if not self._looked_at:
-                inputs.check_range(views, self.finish_views, self.input_range)
+                pixels.check_range(views, self.finish_views, self.input_range)
                 self._build_metrics(side)
         self._looked_at = True
         return batch
@@ -131,7 +131,8 @@ class FedModel(EncodingModel):
         leaves = [leaf for leaf in tf.nest.flatten(batch) if leaf is not None]
         if any(isinstance(leaf, tf.distribute.DistributedValues) for leaf in leaves):
             return batch
-        batch = tf.nest.map_structure(_tensor, batch)
+        if not all(map(tf.is_tensor, leaves)):
+            batch = tf.nest.map_structure(_tensor, batch)
         strategy = self.distribute_strategy
         if strategy.num_replicas_in_sync == 1:
             return batch

@@ -1,6 +1,7 @@
 """What `fit` says while it trains: of the target, of skipped steps, of captions without values."""
 
 import math
+import threading
 import warnings
 from typing import Any
 
@@ -25,6 +26,9 @@ class Watch(keras.callbacks.Callback):
             `InputError`; None warns of any, but those that float16's scale needs.
     """
 
+    # Else Keras would wait for every step, to hand on its logs.
+    async_safe = True
+
     def __init__(self, max_skipped: float | None):
         super().__init__()
         if max_skipped is not None and not 0 <= max_skipped <= 1:
@@ -34,6 +38,7 @@ class Watch(keras.callbacks.Callback):
             )
         self._max_skipped = max_skipped
         self._target_seen = self._warned = False
+        self._lock = threading.Lock()  # Keras may hand on several steps at once, in any order.
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Starts to count anew, as the metrics do."""
@@ -41,14 +46,15 @@ class Watch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Looks at the first step's target, and now and then at the share of skipped steps."""
-        before, self._steps = self._steps, batch + 1
         if logs is None or "own_mass" not in logs:
             return
-        if not self._target_seen and not float(logs["skipped"]):
-            self._target_seen = True
-            warn_of_target(self.model.loss, float(logs["own_mass"]))
-        if self._max_skipped is not None and before // _WINDOW != self._steps // _WINDOW:
-            self._check(float(logs["skipped"]))
+        with self._lock:
+            before, self._steps = self._steps, max(self._steps, batch + 1)
+            if not self._target_seen and not float(logs["skipped"]):
+                self._target_seen = True
+                warn_of_target(self.model.loss, float(logs["own_mass"]))
+            if self._max_skipped is not None and before // _WINDOW < self._steps // _WINDOW:
+                self._check(float(logs["skipped"]))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Looks at the share of skipped steps of the epoch."""
