@@ -13,7 +13,16 @@ import tensorflow as tf
 from xsample_tf.errors import InputError
 
 # What records and the stream call their own parts.
-RESERVED = ("image", "key", "captions", "embedding", "substituted", "index")
+RESERVED = (
+    "image",
+    "key",
+    "key_hash",
+    "captions",
+    "embedding",
+    "image_embedding",
+    "substituted",
+    "index",
+)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _SHOWN = 60  # Characters of a value in a message.
 

@@ -14,13 +14,15 @@ import numpy as np
 import tensorflow as tf
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from xsample_tf import files
+
 MIN_SIDE = 8  # Pixels; what is smaller is a tracking pixel or a failed download.
 JPEG_LONGEST = 65_500  # Pixels of a side that libjpeg encodes.
 # Brands of files that Pillow reads with a plugin, and the reason where it has none.
 _PLUGINS = {b"avif": "needs_pillow_avif", b"avis": "needs_pillow_avif"}
 _PLUGINS |= dict.fromkeys((b"heic", b"heix", b"hevc", b"mif1", b"msf1"), "needs_pillow_heif")
 MAX_PIXELS = 89_000_000  # Pillow warns of a decompression bomb above this.
-_LOSSY = frozenset({"AVIF", "JPEG", "JPEG2000", "MPO", "WEBP"})
+_LOSSY = frozenset({"AVIF", "HEIF", "JPEG", "JPEG2000", "MPO", "WEBP"})
 
 
 class ImageError(Exception):
@@ -59,10 +61,10 @@ def normalize(content: bytes, form: ImageRules = KEEP_ORIGINAL) -> tuple[bytes, 
         form: What the image must be like, and its size.
 
     Raises:
-        ImageError: With the reason: "empty_file", "not_an_image", "undecodable" (truncated or
-            corrupt), "too_small", "too_large", "too_long_for_jpeg" (over 65,500 pixels),
-            "extreme_aspect", "unsupported_pixels", or "needs_pillow_heif" and "needs_pillow_avif"
-            for formats that Pillow reads with a plugin.
+        ImageError: With the reason: "empty_file", "not_an_image", "git_lfs_pointer",
+            "undecodable" (truncated or corrupt), "too_small", "too_large", "too_long_for_jpeg"
+            (over 65,500 pixels), "extreme_aspect", "unsupported_pixels", or "needs_pillow_heif" and
+            "needs_pillow_avif" for formats that Pillow reads with a plugin.
 
     Example:
         >>> normalize(open("photo.webp", "rb").read())[0][:3]
@@ -89,6 +91,8 @@ def _open(content: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(content))
     except UnidentifiedImageError as error:
+        if content.startswith(files.LFS_POINTER):
+            raise ImageError("git_lfs_pointer") from error
         brand = content[8:12] if content[4:8] == b"ftyp" else b""
         raise ImageError(_PLUGINS.get(brand, "not_an_image")) from error
     except Image.DecompressionBombError as error:

@@ -16,6 +16,8 @@ from xsample_tf.errors import InputError, suggest
 from xsample_tf.files import read_file, write_atomic
 
 MANIFEST = "dataset.json"
+# Folders beside the shards that can be made again.
+IMAGE_VECTORS, INDEX = "image_embeddings", "index"
 
 
 FORMAT = 1
@@ -64,6 +66,10 @@ class Dataset:
         source: Where the records came from, as `--source` had it.
         features: What the records call their parts; other names where another program wrote them.
         columns: Feature columns of the records.
+        image_encoders: Image vectors by the name of the encoder that made them, a record of one
+            vector for each image; their fields are those of caption vectors.
+        vocabulary: SHA-256 of `vocabulary.txt`, the tokens that were learned from the captions; ""
+            where there is none.
     """
 
     directory: str
@@ -75,6 +81,8 @@ class Dataset:
     source: str
     features: FeatureNames = DEFAULT_FEATURES
     columns: tuple[FeatureColumn, ...] = ()
+    image_encoders: dict[str, CaptionVectors] = dataclasses.field(default_factory=dict)
+    vocabulary: str = ""
 
     def records(self, split: str) -> int:
         """Returns the number of records of `split`; raises `InputError` for an unknown split."""
@@ -85,31 +93,56 @@ class Dataset:
             )
         return sum(shard.records for shard in self.splits[split])
 
+    @property
+    def all_vectors(self) -> list[CaptionVectors]:
+        """Caption vectors and image vectors, of all encoders."""
+        return [*self.encoders.values(), *self.image_encoders.values()]
+
     def encoder(self, name: str | None) -> CaptionVectors:
         """Returns the encoder called `name`, or with None the only one.
 
         Raises:
             InputError: there is none, none of that name, or several and no name.
         """
-        if not self.encoders:
+        advice = "--text_encoder=HANDLE, or train with --encode_captions=HANDLE"
+        return self._chosen("embedding", "caption", self.encoders, name, advice)
+
+    def image_encoder(self, name: str | None) -> CaptionVectors:
+        """Returns the image encoder called `name`, or with None the only one.
+
+        Raises:
+            InputError: there is none, none of that name, or several and no name.
+        """
+        advice = "--image_encoder=SAVED_MODEL"
+        return self._chosen("image_embedding", "image", self.image_encoders, name, advice)
+
+    def _chosen(
+        self,
+        setting: str,
+        kind: str,
+        encoders: dict[str, CaptionVectors],
+        name: str | None,
+        advice: str,
+    ) -> CaptionVectors:
+        """Returns the vectors of a name, or with None the only ones."""
+        if not encoders:
             raise InputError(
-                f"embedding: {self.directory} has no caption vectors; add them with "
-                "tools/prepare_data.py --embeddings_only --text_encoder=HANDLE, or train with "
-                "--encode_captions=HANDLE"
+                f"{setting}: {self.directory} has no {kind} vectors; add them with "
+                f"tools/prepare_data.py --embeddings_only {advice}"
             )
         if name is None:
-            if len(self.encoders) > 1:
+            if len(encoders) > 1:
                 raise InputError(
-                    f"embedding: {self.directory} has several encoders' caption vectors; "
-                    f"name one of {', '.join(sorted(self.encoders))}"
+                    f"{setting}: {self.directory} has several encoders' {kind} vectors; "
+                    f"name one of {', '.join(sorted(encoders))}"
                 )
-            return next(iter(self.encoders.values()))
-        if name not in self.encoders:
+            return next(iter(encoders.values()))
+        if name not in encoders:
             raise InputError(
-                f"embedding: no caption vectors {name!r} in {self.directory}; "
-                + suggest(name, self.encoders)
+                f"{setting}: no {kind} vectors {name!r} in {self.directory}; "
+                + suggest(name, encoders)
             )
-        return self.encoders[name]
+        return encoders[name]
 
     def class_embeddings(self, encoder_name: str | None = None) -> np.ndarray:
         """Returns the class names' vectors, float32 `[C, T]` of unit rows.
@@ -149,7 +182,7 @@ def read_dataset(directory: str | os.PathLike) -> Dataset:
     dataset = read_manifest(directory)
     shards = [
         shard
-        for splits in (dataset.splits, *(encoder.shards for encoder in dataset.encoders.values()))
+        for splits in (dataset.splits, *(encoder.shards for encoder in dataset.all_vectors))
         for split in splits.values()
         for shard in split
     ]
@@ -189,8 +222,9 @@ def write_dataset(dataset: Dataset) -> None:
     del content["directory"]
     if dataset.features == DEFAULT_FEATURES:
         del content["features"]
-    if not dataset.columns:
-        del content["columns"]
+    for name in ("columns", "vocabulary", "image_encoders"):
+        if not content[name]:
+            del content[name]
     text = json.dumps(content, indent=1, ensure_ascii=False)
     write_atomic(pathlib.Path(dataset.directory, MANIFEST), (text + "\n").encode())
 
@@ -204,19 +238,25 @@ def _from_json(directory: str, content: dict) -> Dataset:
         splits=_shards(content["splits"]),
         class_names=None if names is None else tuple(names),
         captions_per_image=int(content["captions_per_image"]),
-        encoders={
-            name: CaptionVectors(
-                **entry
-                | {"mean": tuple(entry["mean"]), "shards": _shards(entry["shards"])}
-                | {"probe": tuple(entry.get("probe", ()))}
-            )
-            for name, entry in content["encoders"].items()
-        },
+        encoders=_encoders(content["encoders"]),
         rejected=dict(content["rejected"]),
         source=str(content["source"]),
         features=FeatureNames(**content.get("features", {})),
         columns=tuple(FeatureColumn(**entry) for entry in content.get("columns", ())),
+        image_encoders=_encoders(content.get("image_encoders", {})),
+        vocabulary=str(content.get("vocabulary", "")),
     )
+
+
+def _encoders(content: dict) -> dict[str, CaptionVectors]:
+    return {
+        name: CaptionVectors(
+            **entry
+            | {"mean": tuple(entry["mean"]), "shards": _shards(entry["shards"])}
+            | {"probe": tuple(entry.get("probe", ()))}
+        )
+        for name, entry in content.items()
+    }
 
 
 def _shards(splits: dict) -> dict[str, tuple[Shard, ...]]:

@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from xsample_tf.data import manifest, records, sources
+from xsample_tf.data.feature_columns import names_of
 from xsample_tf.data.preparation import convert, understanding
 from xsample_tf.data.preparation.caption_vectors import EmbeddingJob, check_names, template_of
 from xsample_tf.data.preparation.filters import Quality
@@ -25,7 +26,7 @@ from xsample_tf.data.preparation.journal import JOURNAL, whole_lines
 from xsample_tf.data.preparation.shard_writer import as_input_errors, local
 from xsample_tf.data.shards import Shard, read_records
 from xsample_tf.data.text_encoder import TextEncoder
-from xsample_tf.errors import InputError
+from xsample_tf.errors import InputError, listing
 from xsample_tf.files import write_atomic
 
 _FOLDER = "appending"  # Inside the data directory, while new images are added.
@@ -54,7 +55,8 @@ def append(
         source: KIND:WHERE, see `sources.open_source`.
         output: A data directory that `prepare` wrote.
         encoders: Text encoders, one for each that the directory has vectors of.
-        options: Columns; the share for validation and the seed are not looked at.
+        options: Columns; the share for validation and the seed are not looked at, and feature
+            columns are those of the directory.
         max_rejected_fraction: Share of unusable images above which nothing is added.
         threads: Decoding threads. Defaults to one per core.
         dry_run: Logs how the source is understood, with its first records, and returns None.
@@ -106,6 +108,12 @@ def _before(output: pathlib.Path, place: pathlib.Path) -> manifest.Dataset:
     if (place / _BEFORE).is_file():
         write_atomic(output / manifest.MANIFEST, (place / _BEFORE).read_bytes())
     dataset = manifest.read_dataset(output)
+    if dataset.image_encoders:
+        raise InputError(
+            f"append: expected a data directory without image vectors, received {output} with "
+            f"those of {', '.join(dataset.image_encoders)}, which the new images would lack; "
+            "prepare the larger data in another directory"
+        )
     if dataset.features != records.DEFAULT_FEATURES:
         raise InputError(
             f"append: expected records of our own, received files used where they lie in {output}"
@@ -119,8 +127,8 @@ def _check_encoders(dataset: manifest.Dataset, encoders: Sequence[TextEncoder]) 
     if names != dataset.encoders.keys():
         raise InputError(
             f"append: expected the text encoders of {dataset.directory}, "
-            f"{', '.join(sorted(dataset.encoders)) or 'none'}, received "
-            f"{', '.join(sorted(names)) or 'none'}"
+            f"{listing(sorted(dataset.encoders)) or 'none'}, received "
+            f"{listing(sorted(names)) or 'none'}"
         )
 
 
@@ -139,6 +147,15 @@ def _job(
         changed["caption_rules"] = tuple(changed["caption_rules"])
     quality = Quality(**changed | {"resize": first["resize"] or 0})
     names = [f"{c.name}:float" if c.dtype == "float32" else c.name for c in dataset.columns]
+    if (
+        options.feature_columns
+        and names_of(options.feature_columns).keys() != names_of(names).keys()
+    ):
+        raise InputError(
+            f"feature_columns: expected those of {dataset.directory}, {listing(names) or 'none'}, "
+            f"which are kept without the flag, received {listing(options.feature_columns)}; "
+            "prepare again for others"
+        )
     options = dataclasses.replace(options, seed=first["seed"], feature_columns=tuple(names))
     opened = sources.open_source(source, options)
     classes = _classes(dataset, opened.classes)

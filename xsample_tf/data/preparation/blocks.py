@@ -99,7 +99,7 @@ class BlockWriter:
             left_out += made.record is None and filtered(made.reasons)
             reasons.update(made.reasons)
             for reason in made.reasons:
-                examples.setdefault(reason, made.key)
+                examples.setdefault(reason, made.name)
             if made.record is not None:
                 split = made.split if block.split == "all" else block.split
                 writer = self._writer(writers, block, split)

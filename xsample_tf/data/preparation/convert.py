@@ -15,10 +15,10 @@ class Outcome:
     """What became of one sample: a record, or none and the reasons.
 
     A record may have reasons too: captions that were left out of it. `digest` is the hash of the
-    source's file.
+    source's file. `name` is its key, and where it stands in the source.
     """
 
-    key: str
+    name: str
     reasons: tuple[str, ...]
     record: bytes | None = None
     split: str = ""
@@ -47,22 +47,22 @@ class RecordBuilder:
 
     def __call__(self, source: sources.Source, prefix: str, sample: sources.Sample) -> Outcome:
         """Returns the record of a sample of `source`, its key after `prefix`."""
-        key = prefix + sample.key
+        key, name = prefix + sample.key, prefix + sample.name
         if sample.fault:
-            return Outcome(key, (sample.fault,))
+            return Outcome(name, (sample.fault,))
         captions, reasons = self.captions(source.captioned, source.classes, sample)
         if reasons and not captions:
-            return Outcome(key, reasons)
+            return Outcome(name, reasons)
         try:
             content = source.read(sample.image)
             form = self.quality.form(source.default_resize)
             image, encoded_again = image_files.normalize(content, form)
         except image_files.ImageError as error:
-            return Outcome(key, (*reasons, str(error)))
+            return Outcome(name, (*reasons, str(error)))
         except InputError:
             raise
         except Exception as error:  # One image never ends the run.
-            return Outcome(key, (*reasons, f"error_{type(error).__name__}"))
+            return Outcome(name, (*reasons, f"error_{type(error).__name__}"))
         numbers = {
             column.stored_name: column.numbers(
                 sample.numbers.get(column.name), self.feature_default, key
@@ -72,7 +72,7 @@ class RecordBuilder:
         record = records.serialize(image, key, captions, sample.label, numbers)
         digest = hashlib.sha256(content).digest()
         split = self._split(digest)
-        return Outcome(key, reasons, record, split, len(captions), encoded_again, digest)
+        return Outcome(name, reasons, record, split, len(captions), encoded_again, digest)
 
     def _split(self, digest: bytes) -> str:
         """Splits by content, so that copies of an image are on one side."""

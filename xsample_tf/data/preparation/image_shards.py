@@ -120,13 +120,13 @@ def _write(
     if writer.arranged:
         kept = global_shuffle.arrange(output, entries, seed, writer.maker.quality.deduplicate)
         tally.arrange(kept.counts, kept.duplicates, kept.example)
+    tally.log(log)
     tally.check(job.max_rejected_fraction, job.spec)
     if writer.arranged:
         splits = _arrange(entries, kept, size, run)
     else:
         splits = _collect(output, entries)
     manifest.write_dataset(_describe(job, splits, entries, tally))
-    tally.log(log)
     rate = read / max(time.monotonic() - start, 1e-3)
     log(f"{'read':<24}{read:>12,} images, {rate:,.0f} a second")
 

@@ -21,7 +21,7 @@ from xsample_tf.data.preparation.journal import JOURNAL, Journal
 from xsample_tf.data.preparation.prepare import require_own_output
 from xsample_tf.data.preparation.shard_writer import as_input_errors, local
 from xsample_tf.data.shards import Shard, read_records
-from xsample_tf.errors import InputError
+from xsample_tf.errors import InputError, listing
 
 _CHUNK = 1 << 20  # Bytes that are hashed at a time.
 
@@ -67,7 +67,8 @@ def prepare_in_place(
     if options.feature_columns:
         raise InputError(
             f"feature_columns: expected none for records that are used where they lie, received "
-            f"{', '.join(options.feature_columns)}; leave --in_place out"
+            f"{listing(options.feature_columns)}; leave --in_place out, which copies the records "
+            "with these numbers beside the images"
         )
     opened = sources.open_source(source, options)
     stored = opened.tfrecord_files()

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 
 from xsample_tf import templates
-from xsample_tf.data import manifest, sources, text_encoder
+from xsample_tf.data import manifest, sources, text_encoder, vocabulary
 from xsample_tf.data.feature_columns import check_default
 from xsample_tf.data.preparation import (
     beam,
@@ -148,6 +148,8 @@ def require_own_output(output: pathlib.Path, overwrite: bool) -> None:
         raise InputError(f"output: {output} holds something else; choose a new or empty folder")
     if ours and overwrite:
         (output / manifest.MANIFEST).unlink(missing_ok=True)
-        for folder in ("train", "val", VAL_PARTS, PARTS, "embeddings", "entries"):
+        (output / vocabulary.FILE).unlink(missing_ok=True)
+        made = ("train", "val", VAL_PARTS, PARTS, "embeddings", "entries")
+        for folder in (*made, manifest.IMAGE_VECTORS, manifest.INDEX):
             shutil.rmtree(output / folder, ignore_errors=True)
         (output / JOURNAL).unlink()  # Last: while it is there, the folder is ours.

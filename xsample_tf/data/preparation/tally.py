@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from xsample_tf.data import sources
 from xsample_tf.data.sources.base import FETCH, LEFT_OUT_SPLIT
-from xsample_tf.errors import InputError
+from xsample_tf.errors import InputError, bounded, listing
 
 
 @dataclasses.dataclass
@@ -17,7 +17,7 @@ class Tally:
         seen: Images of the source.
         kept: Records by split.
         reasons: Images, captions and rows left out, by reason.
-        examples: The key of one of them, by reason.
+        examples: One of them, by reason: its key and place.
         encoded_again: Records whose image is not the source's file byte for byte.
         never_fetched: Links of the source that gave no file; they are in `seen` and `reasons`.
         filtered: Images that filters alone left out.
@@ -37,8 +37,10 @@ class Tally:
     ) -> "Tally":
         """Adds up the blocks' entries and what the sources left out while listing."""
         tally = cls(0, collections.Counter(), collections.Counter(source.rejected), {}, 0, 0, 0)
+        tally.examples.update(source.examples)
         if held_out:
             tally.reasons.update(held_out.rejected)
+            tally.examples = dict(held_out.examples) | tally.examples
         tally.seen = tally.reasons.total()
         # A split that is not used says nothing about whether the source was misread.
         tally.filtered = sum(
@@ -70,7 +72,7 @@ class Tally:
         # Dead links and what was to be left out do not say that the source was misread.
         judged = self.seen - self.never_fetched - self.filtered
         left_out = judged - self.kept.total()
-        found = ", ".join(self._reasons()) or "it is empty"
+        found = self._reasons() or "it is empty"
         if not self.kept["train"]:
             raise InputError(
                 f"source: no usable training record in {source}: {found}; once "
@@ -86,17 +88,18 @@ class Tally:
     def log(self, log: Callable[[str], None]) -> None:
         """Logs the yield as a table."""
         log(f"{'listed':<24}{self.seen:>12,} images")
+        seen = max(self.seen, 1)
         for split, count in sorted(self.kept.items()):
-            log(f"{split:<24}{count:>12,} records  {count / self.seen:7.2%}")
+            log(f"{split:<24}{count:>12,} records  {count / seen:7.2%}")
         for reason, count in self.reasons.most_common():
             example = f"  first {self.examples[reason]}" if reason in self.examples else ""
-            log(f"  {reason:<22}{count:>12,} left out {count / self.seen:7.2%}{example}")
+            log(bounded(f"  {reason:<22}{count:>12,} left out {count / seen:7.2%}{example}"))
         if self.encoded_again:
             log(f"{'encoded again':<24}{self.encoded_again:>12,} images")
 
-    def _reasons(self) -> list[str]:
-        return [
-            f"{reason} {count:,}"
-            + (f" ({self.examples[reason]})" if reason in self.examples else "")
-            for reason, count in self.reasons.most_common()
-        ]
+    def _reasons(self) -> str:
+        """The counts by reason, and an example of the commonest."""
+        counts = self.reasons.most_common()
+        found = listing(f"{reason} {count:,}" for reason, count in counts)
+        first = self.examples.get(counts[0][0]) if counts else None
+        return f"{found}; the first {counts[0][0]} is {first}" if first else found

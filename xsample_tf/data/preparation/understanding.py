@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from xsample_tf.data import sources
 from xsample_tf.data.preparation import convert
+from xsample_tf.errors import bounded, listing, shorten
 
 SHOWN_RECORDS = 3
 _SHOWN_CLASSES = 5
@@ -27,14 +28,23 @@ def show(
     """
     for line in source.understanding():
         role, colon, rest = line.partition(": ")
-        log(f"{role:<24}{rest}" if colon else f"{'':<24}{line}")
+        log(bounded(f"{role:<23} {rest}" if colon else f"{'':<24}{line}"))
     samples, classes = source.preview(SHOWN_RECORDS)
     if classes:
-        names = ", ".join(classes.names[:_SHOWN_CLASSES])
+        names = ", ".join(map(shorten, classes.names[:_SHOWN_CLASSES]))
         more = ", ..." if len(classes.names) > _SHOWN_CLASSES else ""
-        log(f"{'classes':<24}{len(classes.names):,} so far: {names}{more}")
+        so_far = " so far" if source.classes_grow else ""
+        log(f"{'classes':<24}{len(classes.names):,}{so_far}: {names}{more}")
+    if not source.captioned:
+        log(f"{'':<24}{_in_place_of_captions(classes, builder.template)}")
     for sample in samples:
-        log(f"{'record':<24}{_describe(sample, source, builder, classes)}")
+        log(bounded(f"{'record':<24}{_describe(sample, source, builder, classes)}"))
+
+
+def _in_place_of_captions(classes: sources.Classes | None, template: str) -> str:
+    if classes:
+        return f"class names fill {template!r} (--template)"
+    return "records have no captions, and there are no class names (--class_names gives them)"
 
 
 def _describe(
@@ -48,7 +58,7 @@ def _describe(
         return f"{sample.key}: left out, {sample.fault}"
     captions, reasons = builder.captions(source.captioned, classes, sample)
     if reasons and not captions:
-        return f"{sample.key}: left out, {', '.join(reasons)}"
+        return f"{sample.key}: left out, {listing(reasons)}"
     shown = " | ".join(captions) if captions else "no caption"
     if len(captions) > 1:
         shown = f"{len(captions)} captions: {shown}"

@@ -58,6 +58,9 @@ def _groups(dataset: manifest.Dataset) -> dict[str, tuple[Shard, ...]]:
     groups = dict(dataset.splits)
     for name, encoder in dataset.encoders.items():
         groups |= {f"embeddings/{name}/{split}": files for split, files in encoder.shards.items()}
+    for name, encoder in dataset.image_encoders.items():
+        folder = f"image_embeddings/{name}"
+        groups |= {f"{folder}/{split}": files for split, files in encoder.shards.items()}
     return groups
 
 

@@ -22,9 +22,16 @@ from xsample_tf.data.feature_columns import choose_columns
 from xsample_tf.data.sources.base import Classes, Options, Sample, Source, clean_key
 from xsample_tf.data.sources.formats import SAMPLE_ROWS, Row
 from xsample_tf.data.sources.interpretation import roles, splits, values
-from xsample_tf.data.sources.interpretation.labels import label_of
+from xsample_tf.data.sources.interpretation.captions import CaptionColumn, choose_captions
+from xsample_tf.data.sources.interpretation.labels import (
+    class_key,
+    is_missing_label,
+    label_of,
+    whole_number,
+)
+from xsample_tf.data.sources.interpretation.sampled import NONE
 from xsample_tf.data.sources.interpretation.values import Path
-from xsample_tf.errors import InputError
+from xsample_tf.errors import InputError, listing
 
 DAMAGED = "archive_damaged"  # Cut in the middle, or not one at all; what stands before is used.
 
@@ -39,7 +46,7 @@ class SkippedSample:
 
 @dataclasses.dataclass
 class Fields:
-    """The fields of the first samples; see `roles.Sampled`."""
+    """The fields of the first samples; see `Sampled`."""
 
     file: str
     sample: list[Row]
@@ -66,6 +73,7 @@ class Archives(Source):
     """
 
     default_resize = 256
+    _without_image: Sequence = ()  # The first entries that have no image.
     _chosen = False  # Whether it is known where captions, label and numbers stand.
 
     def __init__(
@@ -121,9 +129,13 @@ class Archives(Source):
     def image(self, entry: object) -> object:
         """Returns what `read` takes; None where the sample has no image."""
 
-    def choose_captions(self, fields: Fields) -> tuple[roles.CaptionColumn, ...]:
+    def describe(self, entry: object) -> str:
+        """Returns a sample's key, for a message."""
+        return self.key(entry)
+
+    def choose_captions(self, fields: Fields) -> tuple[CaptionColumn, ...]:
         """Chooses where the captions stand, on the first samples."""
-        return roles.choose_captions(fields, self._options, set(), self.why)
+        return choose_captions(fields, self._options, {"json"}, self.why)
 
     def sample(self, entry: object) -> Sample:
         """Returns a sample from its entry of the list."""
@@ -201,7 +213,7 @@ class Archives(Source):
                     yield self.sample(entry)
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_last": ("", []), "_first": []}
+        return self.__dict__ | {"_last": ("", []), "_first": [], "_without_image": []}
 
     def name(self, file: str) -> str:
         """Returns what an archive is called in keys."""
@@ -210,28 +222,43 @@ class Archives(Source):
     def _label_path(self, fields: Fields) -> Path | None:
         """Where the label stands: as the flag says, else in "cls"."""
         column = self._options.label_column
-        if column == roles.NONE or (column is None and "cls" not in fields.columns):
+        if column == NONE or (column is None and "cls" not in fields.columns):
             return None
         reason = "--label_column" if column else "its name; --label_column=none leaves it out"
         self.why.append(f"label: {column or 'cls'!r} ({reason})")
-        return Path(column or "cls", fields.columns, "label_column", fields.file)
+        path = Path(column or "cls", fields.columns, "label_column", fields.file)
+        found = [path.value(row) for row in fields.sample]
+        names = {class_key(v) for v in found if not is_missing_label(v) and whole_number(v) is None}
+        if names and self.classes is None:
+            raise InputError(
+                f"class_names: expected a file of the classes, since labels in {path.text!r} of "
+                f"{fields.file} are names such as {listing(sorted(names)[:3])}, received none; or "
+                "give --label_column=none"
+            )
+        return path
 
     def _first_entries(self) -> list:
         """The first entries that are samples; an error where there is none at all."""
         found, skipped = [], collections.Counter()
+        without: list = []
         for file in itertools.chain.from_iterable(self._by_use.values()):
             for entry in self._list(file)[: SAMPLE_ROWS - len(found)]:
                 if isinstance(entry, SkippedSample):
                     skipped[entry.reason] += 1
                 elif self.image(entry) is None:
                     skipped["missing_image"] += 1
+                    without.append(entry)
                 else:
                     found.append(entry)
             if len(found) >= SAMPLE_ROWS:
                 break
+        self._without_image = without
         if not found:
             reasons = ", ".join(f"{reason} {count}" for reason, count in skipped.items())
-            raise InputError(f"source: no image in {self._files[0]}: {reasons or 'it is empty'}")
+            first = f", such as {self.describe(without[0])}" if without else ""
+            raise InputError(
+                f"source: no image in {self._files[0]}: {reasons or 'it is empty'}{first}"
+            )
         return found
 
     def _first_rows(self, entries: list) -> list[Row]:

@@ -15,7 +15,7 @@ from xsample_tf.data import image_files
 from xsample_tf.data.feature_columns import FeatureColumn, choose_columns, names_of
 from xsample_tf.data.records import FeatureNames
 from xsample_tf.data.sources.byte_ranges import ByteRange
-from xsample_tf.errors import InputError
+from xsample_tf.errors import InputError, listing
 from xsample_tf.registry import Registry
 
 UNKNOWN_CLASS = -1
@@ -34,7 +34,8 @@ class Sample:
     `label` is None where the source has none, outside 0..C-1 where it names an unknown class.
     Text that is not UTF-8 arrives as Python reads file names: with surrogate escapes.
     `fault` is the reason why the source has no image or captions for it. `numbers` are the values
-    of feature columns by name, as the source has them.
+    of feature columns by name, as the source has them. `str(place)` is where it stands, such as
+    "captions.csv:12", for messages; "" where the key says it.
     """
 
     key: str
@@ -43,6 +44,13 @@ class Sample:
     label: int | None = None
     fault: str = ""
     numbers: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    place: object = ""
+
+    @property
+    def name(self) -> str:
+        """Its key, and where it stands."""
+        place = str(self.place)
+        return f"{self.key} in {place}" if place else self.key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +153,9 @@ class Source(abc.ABC):
         classes: The classes, or None where labels have no names. Defaults to None.
         captioned: Whether samples come with captions of their own. Defaults to False.
         columns: The feature columns, decided on the first samples. Defaults to none.
+        classes_grow: Whether `preview` may know fewer classes than there are. Defaults to False.
         rejected: Number of images that were left out while listing, by reason. Defaults to none.
+        examples: Where one of them stands, by reason. Defaults to none.
         default_resize: Shorter side that larger images get unless told otherwise. Defaults to 0,
             which keeps them.
         shuffled: Whether the order of the samples is a random one already; else records are
@@ -156,8 +166,10 @@ class Source(abc.ABC):
     fingerprint: str
     classes: Classes | None = None
     captioned: bool = False
+    classes_grow: bool = False
     columns: tuple[FeatureColumn, ...] = ()
     rejected: Mapping[str, int] = types.MappingProxyType({})
+    examples: Mapping[str, str] = types.MappingProxyType({})
     default_resize: int = 0
     shuffled: bool = False
 
@@ -259,7 +271,7 @@ def only_column(columns: Sequence[str]) -> str | None:
     if len(columns) > 1:
         raise InputError(
             f"caption_column: expected one for records that are used where they lie, received "
-            f"{', '.join(columns)}; leave --in_place out"
+            f"{listing(columns)}; leave --in_place out"
         )
     return columns[0] if columns else None
 

@@ -77,7 +77,7 @@ class ImageNet(Source):
         """See `Source`."""
         held_out = VAL if "val" in self._rows else "a part of the training images"
         lines = [f"imagenet: {self._root}, validation: {held_out}"]
-        return [*lines, "captions: none; class names fill the template"]
+        return [*lines, "captions: none"]
 
     def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
         """See `Source`."""

@@ -23,12 +23,12 @@ from xsample_tf.data.sources.base import (
     register,
 )
 from xsample_tf.data.sources.byte_ranges import ByteRange, record_ranges
-from xsample_tf.data.sources.formats import Row
+from xsample_tf.data.sources.formats import ENCODING, Row
 from xsample_tf.data.sources.formats.cells import ParquetCell, ParquetImages
-from xsample_tf.data.sources.interpretation import roles
+from xsample_tf.data.sources.interpretation.captions import CaptionColumn
 from xsample_tf.data.sources.interpretation.values import Path
 from xsample_tf.data.sources.members import CAPTION_LINES, IMAGE_TYPES, Folders, KeyedArchive, Tars
-from xsample_tf.errors import InputError
+from xsample_tf.errors import InputError, listing
 
 # What stands in a status, and the class that it is counted under.
 _STATUSES = (
@@ -45,9 +45,13 @@ _STATUSES = (
 )
 
 
-@register("img2dataset", options=[CAPTION_LINES])
+@register("img2dataset", options=[CAPTION_LINES, ENCODING])
 def open_img2dataset(
-    where: str, options: Options, classes: Classes | None, caption_lines: str = "auto"
+    where: str,
+    options: Options,
+    classes: Classes | None,
+    caption_lines: str = "auto",
+    encoding: str = "",
 ) -> Archives:
     """The output folder of img2dataset in any of its formats: img2dataset:DIR.
 
@@ -68,7 +72,8 @@ def open_img2dataset(
         (Rows, [str(path) for path in shards if path.suffix == ".parquet"]),
     ):
         if found:
-            more = {"caption_lines": caption_lines} if issubclass(kind, KeyedArchive) else {}
+            own = {"caption_lines": caption_lines, "encoding": encoding}
+            more = own if issubclass(kind, KeyedArchive) else {}
             return kind(found, options, classes, failed_fetches(root), **more)
     raise InputError(
         f"source: expected what img2dataset writes in {where} (00000.tar, 00000.tfrecord, "
@@ -101,7 +106,7 @@ class Examples(Archives):
         if image is None or captions not in names:
             raise InputError(
                 f"in_place: expected features {' or '.join(IMAGE_TYPES)} and {captions} in "
-                f"{first.file}, received {', '.join(sorted(names))}"
+                f"{first.file}, received {listing(sorted(names))}"
             )
         return TFRecordFiles({"all": tuple(files)}, FeatureNames(image, "key", captions, ""))
 
@@ -133,7 +138,7 @@ class Examples(Archives):
             self._record = (place.file, index), row
         return self._record[1]
 
-    def choose_captions(self, fields: Fields) -> tuple[roles.CaptionColumn, ...]:
+    def choose_captions(self, fields: Fields) -> tuple[CaptionColumn, ...]:
         """See `Archives`."""
         return _txt_or(fields, self._options, self.why) or super().choose_captions(fields)
 
@@ -196,12 +201,12 @@ class Rows(Archives):
         return self._images.read(image) or b""
 
 
-def _txt_or(fields: Fields, options: Options, why: list[str]) -> tuple[roles.CaptionColumn, ...]:
+def _txt_or(fields: Fields, options: Options, why: list[str]) -> tuple[CaptionColumn, ...]:
     """The captions in `txt`, as img2dataset calls them; none where another column is named."""
     if options.caption_columns or "txt" not in fields.columns:
         return ()
     why.append("captions: feature 'txt'")
-    return (roles.CaptionColumn(Path("txt", ["txt"], "caption_column", fields.file)),)
+    return (CaptionColumn(Path("txt", ["txt"], "caption_column", fields.file)),)
 
 
 def failed_fetches(root: pathlib.Path) -> collections.Counter:

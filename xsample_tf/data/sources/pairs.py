@@ -4,12 +4,13 @@ import os
 import pathlib
 
 from xsample_tf.data.sources.base import Classes, Options, clean_key, register
-from xsample_tf.data.sources.folder import walk
+from xsample_tf.data.sources.formats import ENCODING
 from xsample_tf.data.sources.members import CAPTION_LINES, Folders
 from xsample_tf.errors import InputError
+from xsample_tf.files import walk
 
 
-@register("pairs", options=[CAPTION_LINES])
+@register("pairs", options=[CAPTION_LINES, ENCODING])
 class Pairs(Folders):
     """Image files with captions in text files of the same name: pairs:DIR.
 
@@ -24,7 +25,12 @@ class Pairs(Folders):
     default_resize = 0
 
     def __init__(
-        self, where: str, options: Options, classes: Classes | None, caption_lines: str = "auto"
+        self,
+        where: str,
+        options: Options,
+        classes: Classes | None,
+        caption_lines: str = "auto",
+        encoding: str = "",
     ):
         if not pathlib.Path(where).is_dir():
             raise InputError(f"source: no folder {where}; expected images and texts in it")
@@ -32,7 +38,7 @@ class Pairs(Folders):
         if not folders:
             raise InputError(f"source: expected images and texts in {where}, received no file")
         self._root = where
-        super().__init__(folders, options, classes, caption_lines=caption_lines)
+        super().__init__(folders, options, classes, caption_lines=caption_lines, encoding=encoding)
 
     def name(self, file: str) -> str:
         """See `Archives`: the folder's path in the source."""

@@ -23,7 +23,7 @@ from xsample_tf.data.sources.base import (
 from xsample_tf.data.sources.formats import SAMPLE_ROWS
 from xsample_tf.data.sources.interpretation import splits
 from xsample_tf.data.sources.interpretation.roles import NONE
-from xsample_tf.errors import InputError, suggest
+from xsample_tf.errors import InputError, listing, suggest
 
 if TYPE_CHECKING:
     import tensorflow_datasets
@@ -75,10 +75,11 @@ class TFDS(Source):
         self.captioned = bool(self._captions)
         sizes = {name: info.num_examples for name, info in self._builder.info.splits.items()}
         self._names, left_out, self._notes = _choose_splits(where, list(sizes), options)
-        self.rejected = collections.Counter(
-            {f"split_{split}": sizes[name] for split, name in left_out.items()}
-        )
-        self.counts = {split: sizes[name] for split, name in self._names.items()}
+        self.rejected = collections.Counter()
+        for name, split in left_out.items():
+            self.rejected[f"split_{split}"] += sizes[name]
+        self._sizes = sizes
+        self.counts = {use: sum(sizes[n] for n in own) for use, own in self._names.items()}
         self.columns = choose_columns(options.feature_columns, self._first_numbers(), where)
         chosen = (self._image, self._captions, self._label, classes and classes.names)
         self.fingerprint = f"{self._builder.info.full_name} {chosen} {self.counts}"
@@ -89,18 +90,21 @@ class TFDS(Source):
         why = "" if named else " (--image_column, --caption_column, --label_column take others)"
         return [
             f"tfds: {self._builder.info.full_name}{why}",
-            *(f"{use}: split {name!r}" for use, name in self._names.items()),
+            *(f"{use}: split {listing(own, repr)}" for use, own in self._names.items()),
             *self._notes,
             f"image: feature {self._image!r}",
-            f"captions: {', '.join(map(repr, self._captions)) or 'none; class names'}",
+            f"captions: {listing(self._captions, repr) or 'none; class names'}",
             f"label: {repr(self._label) if self._label else 'none'}",
         ]
 
     def samples(self, split: str, start: int, stop: int) -> Iterator[Sample]:
         """See `Source`."""
+        ranges = list(self._ranges(split, start, stop))
+        if not ranges:
+            return
         tfds = _package()
         stored = self._builder.as_dataset(
-            split=f"{self._names[split]}[{start}:{stop}]",
+            split="+".join(ranges),
             decoders={self._image: tfds.decode.SkipDecoding()},
             read_config=tfds.ReadConfig(add_tfds_id=True),
         )
@@ -122,13 +126,23 @@ class TFDS(Source):
                 f"in_place: expected TFRecord files, received {kind} in {self._builder.data_path}; "
                 "leave --in_place out to copy them"
             )
-        infos = {split: self._builder.info.splits[name] for split, name in self._names.items()}
-        files = {
-            split: tuple(zip(map(str, info.filepaths), info.shard_lengths, strict=True))
-            for split, info in infos.items()
-        }
+        files = {}
+        for use, names in self._names.items():
+            infos = [self._builder.info.splits[name] for name in names]
+            paths = [str(path) for info in infos for path in info.filepaths]
+            lengths = [length for info in infos for length in info.shard_lengths]
+            files[use] = tuple(zip(paths, lengths, strict=True))
         captions = only_column(self._captions) or ""
         return TFRecordFiles(files, FeatureNames(self._image, "", captions, self._label or ""))
+
+    def _ranges(self, use: str, start: int, stop: int) -> Iterator[str]:
+        """Yields the parts of the splits of a use in which positions [start, stop) lie."""
+        before = 0
+        for name in self._names[use]:
+            first, last = max(start - before, 0), min(stop - before, self._sizes[name])
+            before += self._sizes[name]
+            if first < last:
+                yield f"{name}[{first}:{last}]"
 
     def _first_numbers(self) -> dict[str, list[object]]:
         """The first values of the feature columns."""
@@ -174,7 +188,7 @@ class TFDS(Source):
         if texts and not chosen:
             raise InputError(
                 f"caption_column: {self._builder.name} has texts of which none is called as "
-                f"captions are: {', '.join(texts[:8])}; name one with --caption_column, or give "
+                f"captions are: {listing(texts)}; name one with --caption_column, or give "
                 "--caption_column=none"
             )
         return chosen
@@ -218,18 +232,19 @@ def _open(where: str, data_dir: str | None) -> "tensorflow_datasets.core.Dataset
 
 def _choose_splits(
     where: str, names: list[str], options: Options
-) -> tuple[dict[str, str], dict[str, str], tuple[str, ...]]:
-    """The name of the split of each use, of each that is left out, and lines that say so."""
-    found = {split: name for name in names if (split := splits.canonical(name))}
+) -> tuple[dict[str, list[str]], dict[str, str], tuple[str, ...]]:
+    """The splits of each use, what those are that are left out, and lines that say so."""
+    found = {name: split for name in names if (split := splits.canonical(name))}
     if not found and len(names) == 1:
-        return {"all": names[0]}, {}, ()
+        return {"all": names}, {}, ()
     if not found:
-        raise InputError(f"source: expected a split 'train' in {where}, found {sorted(names)}")
-    uses, notes = splits.choose(found, options.validation_split)
-    left_out = {split: name for split, name in found.items() if split not in uses}
-    left_out |= {name: name for name in names if not splits.canonical(name)}
-    notes += tuple(f"split {n!r} is left out" for n in names if not splits.canonical(n))
-    return {use: found[split] for split, use in uses.items()}, left_out, notes
+        raise InputError(f"source: expected a split 'train' in {where}, found {listing(names)}")
+    uses, notes = splits.choose(dict.fromkeys(found.values()), options.validation_split)
+    used = {use: [n for n, own in found.items() if own == split] for split, use in uses.items()}
+    left_out = {name: split for name, split in found.items() if split not in uses}
+    left_out |= {name: name for name in names if name not in found}
+    notes += tuple(f"split {name!r} is left out" for name in names if name not in found)
+    return used, left_out, notes
 
 
 def _flat(

@@ -6,13 +6,19 @@ import re
 from collections.abc import Iterator
 
 from xsample_tf.data.sources.base import Classes, Options, register
+from xsample_tf.data.sources.formats import ENCODING
+from xsample_tf.data.sources.formats.file_kinds import refuse_other_kind
 from xsample_tf.data.sources.members import CAPTION_LINES, Tars
 from xsample_tf.errors import InputError
 
 
-@register("webdataset", options=[CAPTION_LINES])
+@register("webdataset", options=[CAPTION_LINES, ENCODING])
 def open_webdataset(
-    where: str, options: Options, classes: Classes | None, caption_lines: str = "auto"
+    where: str,
+    options: Options,
+    classes: Classes | None,
+    caption_lines: str = "auto",
+    encoding: str = "",
 ) -> Tars:
     """Tars of KEY.jpg, KEY.txt, KEY.json and KEY.cls: webdataset:PATTERN.
 
@@ -26,12 +32,8 @@ def open_webdataset(
     if absent:
         raise InputError(f"source: no file {absent}; expected tars such as webdataset:data/*.tar")
     for file in files:
-        with open(file, "rb") as content:
-            if content.read(2) == b"\x1f\x8b":
-                raise InputError(
-                    f"source: expected a plain tar, received gzip in {file}; gunzip it"
-                )
-    return Tars(files, options, classes, caption_lines=caption_lines)
+        refuse_other_kind(file, "a plain tar")
+    return Tars(files, options, classes, caption_lines=caption_lines, encoding=encoding)
 
 
 def _ranges(pattern: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from xsample_tf import devices
 from xsample_tf.data.stream.window_shuffle import ShuffleOrder
 from xsample_tf.tensorflow_errors import marked
 
@@ -13,6 +14,11 @@ Make = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Any]
 
 ATTEMPTS = 16  # Records that are tried for one place before the data counts as unreadable.
 _CHUNK = 32  # At most so many images are made by one call: enough to spread a call's overhead.
+
+
+def parallel_calls() -> int:
+    """Returns how many chunks are made at a time: one for each core that this process may use."""
+    return max(devices.cores(), 2)
 
 
 def make_batches(
@@ -62,7 +68,7 @@ def make_batches(
         .flat_map(split)
         .map(
             lambda window, places: _fill(order, make, window, places, chunk),
-            num_parallel_calls=tf.data.AUTOTUNE,
+            num_parallel_calls=parallel_calls(),
             deterministic=True,
         )
         .batch(batch_size // chunk, drop_remainder=True)

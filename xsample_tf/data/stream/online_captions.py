@@ -1,13 +1,31 @@
-"""Captions to vectors while the stream runs, where none are stored."""
+"""Captions to tokens and, where none are stored, to vectors, while the stream runs."""
 
 import numpy as np
 import tensorflow as tf
 
 from xsample_tf.arrays import unit_rows
-from xsample_tf.data.text_encoder import TextEncoder
+from xsample_tf.data.text_encoder import TextEncoder, Tokenizer
 
 BETWEEN = "\0"  # Stands between the captions of an image, in one string.
 _CALLS = 2  # Batches that are encoded at the same time.
+
+
+def tokenize(stream: tf.data.Dataset, tokens: Tokenizer, size: int | None) -> tf.data.Dataset:
+    """Adds "tokens" int32 `[B, L]` to each batch, of "captions".
+
+    Args:
+        stream: As for `encode`, of images with one caption each, or none.
+        tokens: Called with the captions of one batch.
+        size: As for `encode`.
+    """
+
+    def add(*element: tf.Tensor) -> tuple | dict:
+        *others, side = element
+        found = tf.ensure_shape(tokens(side["captions"]), [size, tokens.length])
+        side = side | {"tokens": found}
+        return (*others, side) if others else side
+
+    return stream.map(add, num_parallel_calls=_CALLS, deterministic=True)
 
 
 def encode(stream: tf.data.Dataset, encoder: TextEncoder, size: int | None) -> tf.data.Dataset:

@@ -1,21 +1,35 @@
-"""The shards of a split, opened for reading: which files there are, and ranges of their records."""
+"""The shards of a split, opened for reading: which files there are, and whether they fit."""
 
 import dataclasses
 import os
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from xsample_tf.data import manifest, records
 from xsample_tf.data.feature_columns import FeatureColumn
 from xsample_tf.data.shards import Shard
 from xsample_tf.errors import InputError
-from xsample_tf.tensorflow_errors import marked
 
 Directories = str | os.PathLike | Sequence[str | os.PathLike]
 
-_PARALLEL_READS = 4  # Shards of a window that are read at the same time.
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Parts:
+    """Where the parts of a subset lie, P of them.
+
+    Attributes:
+        shard: int64 `[P]`, the shard of each.
+        begin: int64 `[P]`, the first record of each in its shard.
+        image_bytes: int64 `[P, 2]` where each part is one record: the bytes before it in its file,
+            and its own; else None.
+        vector_bytes: The same of its caption vectors; None without these too.
+    """
+
+    shard: np.ndarray
+    begin: np.ndarray
+    image_bytes: np.ndarray | None = None
+    vector_bytes: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,11 +40,14 @@ class Shards:
         where: Split and directories, for messages.
         images: Paths of the image shards.
         vectors: Paths of the caption vectors beside them, empty without vectors.
-        counts: Records in each.
+        counts: Records in each; of a subset, in each of its parts.
         size: T, the length of a caption vector, or 0 without vectors.
         classes: C, the number of class names, or 0 without.
         features: What the records call their parts.
         columns: Feature columns that the records of all directories have.
+        image_vectors: Paths of the image vectors beside the images, empty where none are wanted.
+        image_vector_size: D, the length of an image vector, or 0 without.
+        parts: Where the parts of a subset lie; None where the shards themselves are the parts.
     """
 
     where: str
@@ -41,6 +58,9 @@ class Shards:
     classes: int
     features: records.FeatureNames
     columns: tuple[FeatureColumn, ...] = ()
+    image_vectors: tuple[str, ...] = ()
+    image_vector_size: int = 0
+    parts: Parts | None = None
 
     @property
     def total(self) -> int:
@@ -58,7 +78,11 @@ class Shards:
 
 
 def open_shards(
-    directories: Directories, split: str, embedding: str | None, vectors: bool = True
+    directories: Directories,
+    split: str,
+    embedding: str | None,
+    vectors: bool = True,
+    image_embedding: str | None = None,
 ) -> Shards:
     """Reads the manifests, checks the files against them and lines the shards up.
 
@@ -67,6 +91,8 @@ def open_shards(
         split: "train" or "val".
         embedding: Name of the text encoder; None for the only one, if there is any.
         vectors: Whether caption vectors are wanted at all.
+        image_embedding: Name of the encoder whose image vectors are wanted, "" for the only one;
+            None for none.
 
     Raises:
         InputError: nothing there, files that do not fit `dataset.json`, an unknown split or
@@ -82,11 +108,15 @@ def open_shards(
         raise InputError(f"data_dir: expected images, received none of {where}")
     _require_same_features(datasets, where)
     encoders = _choose_encoders(datasets, embedding) if vectors else []
-    if encoders:
-        _require_same_encoder(encoders)
-        _require_aligned(datasets, encoders, split)
+    image_encoders = []
+    if image_embedding is not None:
+        image_encoders = [dataset.image_encoder(image_embedding or None) for dataset in datasets]
+    for of_kind in filter(None, (encoders, image_encoders)):
+        _require_same_encoder(of_kind)
+        _require_aligned(datasets, of_kind, split)
     image_shards = [dataset.splits[split] for dataset in datasets]
     vector_shards = [encoder.shards[split] for encoder in encoders]
+    image_vector_shards = [encoder.shards[split] for encoder in image_encoders]
     return Shards(
         where=where,
         images=_paths(datasets, image_shards),
@@ -96,6 +126,8 @@ def open_shards(
         classes=_class_count(datasets),
         features=datasets[0].features,
         columns=_common_columns(datasets),
+        image_vectors=_paths(datasets, image_vector_shards) if image_encoders else (),
+        image_vector_size=image_encoders[0].size if image_encoders else 0,
     )
 
 
@@ -195,49 +227,3 @@ def _paths(
         for dataset, own in zip(datasets, shards, strict=True)
         for shard in own
     )
-
-
-def read_ranges(
-    shards: Shards, indices: tf.Tensor, begins: tf.Tensor, ends: tf.Tensor
-) -> tf.data.Dataset:
-    """Reads records `begins[i]` to `ends[i]` of shard `indices[i]`, for one i after the other.
-
-    Args:
-        shards: What to read from.
-        indices: int64 `[P]`.
-        begins: int64 `[P]`.
-        ends: int64 `[P]`.
-
-    Returns:
-        A dataset of string pairs: a record, and its caption vectors ("" without vectors). Fails
-        with a message that `as_input_error` understands where a shard has fewer records.
-    """
-
-    def read(index: tf.Tensor, begin: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images = _read(tf.gather(shards.images, index), begin, end)
-        if not shards.vectors:
-            return images, tf.fill(tf.shape(images), "")
-        return images, _read(tf.gather(shards.vectors, index), begin, end)
-
-    parts = tf.data.Dataset.from_tensor_slices((indices, begins, ends))
-    return parts.map(read, num_parallel_calls=_PARALLEL_READS, deterministic=True).unbatch()
-
-
-def _read(path: tf.Tensor, begin: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
-    """The records `[end - begin]` of one file."""
-    count = end - begin
-
-    def read(path: tf.Tensor) -> tf.Tensor:
-        return tf.data.TFRecordDataset(path).skip(begin).take(count).batch(count)
-
-    # TensorFlow's own message does not name the file. What fails here is one element of a dataset
-    # of one: errors ignored further in, of a file that cannot be opened, come back without end.
-    tried = tf.data.Dataset.from_tensors(path).map(lambda path: read(path).get_single_element())
-    nothing = tf.data.Dataset.from_tensors(tf.constant([], tf.string))
-    strings = tried.ignore_errors().concatenate(nothing).take(1).get_single_element()
-    message = tf.strings.format(
-        marked("cannot read records {} to {} of {}; restore that file"), (begin, end, path)
-    )
-    complete = tf.equal(tf.size(strings, tf.int64), count)
-    with tf.control_dependencies([tf.debugging.Assert(complete, [message])]):
-        return tf.identity(strings)

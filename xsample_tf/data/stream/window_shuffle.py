@@ -11,7 +11,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from xsample_tf.data.stream.shard_reader import Shards, read_ranges
+from xsample_tf.data.stream.range_reader import read_ranges
+from xsample_tf.data.stream.shard_reader import Shards
 
 _SHARD_ORDER, _TURN, _RECORD_ORDER, _STREAMS = range(4)
 
@@ -51,7 +52,7 @@ class ShuffleOrder:
         """The windows from that with `start_step` on, to the end of its epoch or without end.
 
         Returns:
-            A dataset of `images` string `[n]` and `vectors` string `[n]`, a window's records;
+            A dataset of `images` string `[n]` and `vectors` string `[n, 2]`, a window's records;
             `order` int64 `[m]`, which of them stand at the window's places, full batches;
             `start` int64, the first place that is wanted; `first` int64, the first place's number
             in the epoch; `seeds` int32 `[3]`, the epoch's, one for each purpose.

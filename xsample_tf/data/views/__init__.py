@@ -2,7 +2,16 @@
 
 from xsample_tf.data.views.autoaugment import AutoAugment
 from xsample_tf.data.views.base import AUGMENTATIONS, ViewPolicy, register
+from xsample_tf.data.views.crops import Crops
 from xsample_tf.data.views.evaluation import Evaluation
 from xsample_tf.data.views.simclr import SimCLR
 
-__all__ = ["AUGMENTATIONS", "AutoAugment", "Evaluation", "SimCLR", "ViewPolicy", "register"]
+__all__ = [
+    "AUGMENTATIONS",
+    "AutoAugment",
+    "Crops",
+    "Evaluation",
+    "SimCLR",
+    "ViewPolicy",
+    "register",
+]

@@ -31,8 +31,6 @@ class RandomViews(ViewPolicy):
     def __init__(
         self, size: int, views: int, min_scale: float, color_draws: int, finish: "_Finish"
     ):
-        if views < 2:
-            raise InputError(f"views: expected at least 2 of each image, received {views}")
         super().__init__(size, views)
         if not 0 < min_scale <= 1:
             raise InputError(

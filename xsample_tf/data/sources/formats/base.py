@@ -7,8 +7,11 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from xsample_tf.errors import InputError
+from xsample_tf.registry import Option
 
 SAMPLE_ROWS = 1000  # What a file contains is decided on its first rows, never on a whole pass.
+
+ENCODING = Option("encoding", "", "Encoding of text, such as cp1252; else found.")
 
 Row = dict[str, object]
 
@@ -35,13 +38,18 @@ class TableStyle:
                 f"delimiter: expected one character, or 'tab', received {self.delimiter!r}"
             )
         object.__setattr__(self, "delimiter", delimiter.strip(" ") or delimiter)
-        try:
-            "".encode(self.encoding or "utf-8")
-        except LookupError:
-            raise InputError(
-                f"encoding: expected a name that Python knows, such as utf-8, utf-16 or cp1252, "
-                f"received {self.encoding!r}"
-            ) from None
+        check_encoding(self.encoding)
+
+
+def check_encoding(name: str) -> None:
+    """Raises `InputError` where Python knows no encoding of that name; "" is none."""
+    try:
+        "".encode(name or "utf-8")
+    except LookupError:
+        raise InputError(
+            "encoding: expected a name that Python knows, such as utf-8, utf-16 or cp1252, "
+            f"received {name!r}"
+        ) from None
 
 
 class TableFile(abc.ABC):

@@ -5,17 +5,19 @@ import csv
 import itertools
 import os
 import pathlib
+import re
 from collections.abc import Iterator, Sequence
 
 from xsample_tf.data.sources.formats import text_encoding
 from xsample_tf.data.sources.formats.base import SAMPLE_ROWS, Row, TableFile, TableStyle
 from xsample_tf.data.sources.formats.cells import LineCell, is_base64_image, looks_like_image
-from xsample_tf.errors import InputError
+from xsample_tf.errors import InputError, listing
 
 _DELIMITERS = (",", "\t", ";", "|")
 _NAMES = {"\t": "tab", " ": "space"}
+_EXCEL = re.compile(r'"?sep=(.)"?')
 _LONGEST_CELL = 1000  # Lines that one quoted cell may have.
-_LONG_CELL = 1000  # Letters; a longer one may be an image.
+_LONG_CELL = 60  # Letters; a longer one may be an image.
 
 
 class Delimited(TableFile):
@@ -46,7 +48,16 @@ class Delimited(TableFile):
         ]
         if not any(line.strip() for line in start):
             raise InputError(f"source: expected a header line and rows in {file}, which is empty")
-        self._delimiter = style.delimiter or _find_delimiter(start, file)
+        if len(start) == 1 and "\r" in start[0]:
+            raise InputError(
+                f"source: expected lines that end in \\n in {file}, received \\r alone; convert "
+                "it: ",
+                f"tr '\\r' '\\n' < {file}",
+            )
+        named = _EXCEL.fullmatch(start[0])  # A line that only tells the delimiter.
+        self._lines_before = 1 if named else 0
+        start = start[self._lines_before :]
+        self._delimiter = style.delimiter or (named[1] if named else _find_delimiter(start, file))
         self._escape = _has_escapes(start)
         self._tabs = self._delimiter == "\t"
         self._spaced = f"{self._delimiter} " in next(line for line in start if line.strip())
@@ -65,6 +76,8 @@ class Delimited(TableFile):
         if self._has_header:
             next((cells for _, cells, _, _ in parsed if cells), None)
         for number, cells, offset, size in parsed:
+            if cells and len(cells) > self._count and not any(cells[self._count :]):
+                cells = cells[: self._count]  # Delimiters behind the last cell.
             if cells is None or len(cells) != self._count:
                 yield number, None
             else:
@@ -91,7 +104,7 @@ class Delimited(TableFile):
             if len(given) != len(first):
                 raise InputError(
                     f"columns: expected names for the {len(first)} cells of a row of {self.file}, "
-                    f"received {', '.join(given)}"
+                    f"received {listing(given)}"
                 )
             return given
         if self._has_header:
@@ -103,7 +116,7 @@ class Delimited(TableFile):
             return ("image", "caption") if images[0] else ("caption", "image")
         raise InputError(
             f"columns: {self.file} has no header line (its first row is "
-            f"{', '.join(repr(cell[:30]) for cell in first[:4])}); name its {len(first)} columns, "
+            f"{listing(first[:4], repr)}); name its {len(first)} columns, "
             "such as --columns=image,caption"
         )
 
@@ -119,11 +132,12 @@ class Delimited(TableFile):
         if self._escape:
             yield r"quotes within cells are written \""
         if not self._has_header:
-            yield f"no header line: columns are {', '.join(self.columns)} (--columns sets others)"
+            yield f"no header line: columns are {listing(self.columns)} (--columns sets others)"
 
     def _parsed(self) -> Iterator[tuple[int, list[str] | None, int, int]]:
         """Yields line number, cells, and place of each row; blank lines are passed over."""
         lines = enumerate(text_encoding.lines(self.file, self._encoding), 1)
+        lines = itertools.islice(lines, self._lines_before, None)
         pending: collections.deque = collections.deque()
         while True:
             found = pending.popleft() if pending else next(lines, None)
@@ -198,6 +212,12 @@ def _find_delimiter(lines: list[str], file: str) -> str:
         equal = sum(count == header for count in cells) / len(cells)
         enough = sum(count >= header for count in cells) / len(cells)
         best = max(best, (enough, equal + (0.1 if delimiter == usual else 0.0), delimiter))
+    first, *others = lines[0].split(None, 1)[:2] or [""]
+    if not best[2] and others and _is_image_name(first):
+        raise InputError(
+            f"delimiter: expected cells separated by {listing(map(repr, _DELIMITERS))} in {file}, "
+            "received spaces; give --delimiter=' '"
+        )
     return best[2] or usual
 
 

@@ -1,16 +1,21 @@
 """JSON: an object on each line, an array of objects, and the layouts of COCO and of Karpathy."""
 
+import itertools
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from xsample_tf.data.sources.formats import text_encoding
 from xsample_tf.data.sources.formats.base import SAMPLE_ROWS, Row, TableFile, TableStyle
 from xsample_tf.data.sources.formats.cells import LineCell, is_base64_image, looks_like_image
-from xsample_tf.errors import InputError
+from xsample_tf.errors import InputError, listing
 
-_LONG_CELL = 1000  # Letters; a longer one may be an image.
+# Words in the names of fields, where an object is a row and not captions by key.
+_FIELDS = {"image", "images", "img", "file", "path", "url", "caption", "captions", "text", "texts"}
+_FIELDS |= {"label", "class", "id", "key", "title", "name"}
+_LONG_CELL = 60  # Letters; a longer one may be an image.
 
 
 class JsonLines(TableFile):
@@ -73,7 +78,8 @@ class JsonDocument(TableFile):
         self._rows, self.notes = _rows_of(file, value)
         self.columns = _columns(iter(self._rows))
         if not self.columns:
-            raise InputError(f"source: expected objects in {file}, received none")
+            kind = type(self._rows[0]).__name__ if self._rows else "none"
+            raise InputError(f"source: expected an array of objects in {file}, received {kind}")
 
     def rows(self, columns: Sequence[str] | None) -> Iterator[tuple[int, Row | None]]:
         """See `TableFile`; None gives all columns."""
@@ -93,8 +99,9 @@ def open_json(file: str, style: TableStyle) -> TableFile:
     encoding = style.encoding or text_encoding.detect_encoding(file)[0]
     with open(file, encoding=encoding, errors="surrogateescape") as content:
         start = content.read(1 << 16).lstrip()
-    first = _parsed(start.partition("\n")[0])
-    if start.startswith("{") and isinstance(first, dict) and not _is_document(first):
+    line, _, more = start.partition("\n")
+    first = _parsed(line)
+    if isinstance(first, dict) and (more.strip() or not _is_document(first)):
         return JsonLines(file, style)  # An object that ends with its line.
     if not start.startswith(("{", "[")):
         return JsonLines(file, style)
@@ -112,8 +119,49 @@ def _is_document(value: dict) -> bool:
     """Whether an object holds the rows of a file, and is not a row itself."""
     lists = [item for item in value.values() if isinstance(item, list)]
     if any(item and isinstance(item[0], dict) and len(value) <= 8 for item in lists):
-        return "images" in value or "annotations" in value or len(value) == 1
-    return _is_mapping(value)
+        texts = any(isinstance(item, str) for item in value.values())
+        return "images" in value or "annotations" in value or not texts
+    return _is_mapping(value) or _rows_of_columns(value) is not None or _are_rows_by_key(value)
+
+
+def _rows_of_columns(value: dict) -> list[dict] | None:
+    """The rows of an object of columns, as `DataFrame.to_dict` writes it; None of another."""
+    if not value or not any(_is_column_of_images(name, cells) for name, cells in value.items()):
+        return None
+    if all(isinstance(cells, list) for cells in value.values()):
+        if len({len(cells) for cells in value.values()}) != 1:
+            return None
+        return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
+    if all(isinstance(cells, dict) for cells in value.values()):
+        keys = dict.fromkeys(key for cells in value.values() for key in cells)
+        return [{name: cells.get(key) for name, cells in value.items()} for key in keys]
+    return None
+
+
+def _is_column_of_images(name: str, cells: object) -> bool:
+    """Whether a list, or an object by row, has the names of images."""
+    cells = list(cells.values()) if isinstance(cells, dict) else cells
+    if not isinstance(cells, list) or not cells or not isinstance(cells[0], str):
+        return False
+    if all(isinstance(c, str) and (looks_like_image(c) or is_base64_image(c)) for c in cells):
+        return True
+    return len(cells) > 1 and any(word in name.lower() for word in ("image", "file", "path"))
+
+
+def _are_rows_by_key(value: dict) -> bool:
+    """Whether an object has a row, or captions, by the name or number of each image."""
+    items = list(value.values())
+    if len(items) > 1 and all(isinstance(item, dict) for item in items):
+        return bool(set.intersection(*map(set, items)))
+    texts = len(items) > 1 and all(isinstance(item, str | list) for item in items)
+    words = (re.findall("[a-z]+", name.lower()) for name in value if "/" not in name)
+    named = not _FIELDS.isdisjoint(itertools.chain.from_iterable(words))
+    return texts and not named and all(_are_texts(item) for item in items)
+
+
+def _are_texts(item: str | list) -> bool:
+    texts = [item] if isinstance(item, str) else item
+    return all(isinstance(text, str) and not looks_like_image(text) for text in texts)
 
 
 def _is_mapping(value: dict) -> bool:
@@ -140,10 +188,27 @@ def _rows_of(file: str, value: Any) -> tuple[list, tuple[str, ...]]:
     lists = [name for name, item in value.items() if _are_objects(item)]
     if len(lists) == 1:
         return value[lists[0]], (f"the objects in {lists[0]!r}",)
+    rows = _rows_of_columns(value)
+    if rows is not None:
+        return rows, ("an object of columns",)
+    if _are_rows_by_key(value):
+        return _by_key(value)
     raise InputError(
         f"source: expected an array of objects, COCO's captions or Karpathy's splits in {file}, "
-        f"received an object of {', '.join(map(repr, list(value)[:8]))}"
+        f"received an object of {listing(value, repr)}; write each array to a file of its own"
     )
+
+
+def _by_key(value: dict) -> tuple[list, tuple[str, ...]]:
+    """The rows of an object by key, which names the image unless the rows do."""
+    if not all(isinstance(item, dict) for item in value.values()):
+        rows = [{"image": name, "caption": texts} for name, texts in value.items()]
+        return rows, ("captions by the name of the image",)
+    fields = [(name, cell) for row in value.values() for name, cell in row.items()]
+    if any(_is_column_of_images(name, [cell]) for name, cell in fields):
+        return list(value.values()), ("rows by key",)
+    rows = [{"image": name} | row for name, row in value.items()]
+    return rows, ("rows by the name of the image",)
 
 
 def _coco(file: str, images: list[dict], annotations: list[dict]) -> tuple[list, tuple[str, ...]]:
@@ -151,7 +216,7 @@ def _coco(file: str, images: list[dict], annotations: list[dict]) -> tuple[list,
     if not any("caption" in annotation for annotation in annotations):
         raise InputError(
             f"source: expected captions in the annotations of {file}, received "
-            f"{', '.join(list(annotations[0])[:8])}; COCO's captions are in captions_*.json"
+            f"{listing(annotations[0])}; COCO's captions are in captions_*.json"
         )
     captions: dict[Any, list] = {image["id"]: [] for image in images}
     for annotation in annotations:

@@ -4,6 +4,7 @@ import pathlib
 
 from xsample_tf.data.sources.formats.base import TableFile, TableStyle
 from xsample_tf.data.sources.formats.delimited import Delimited
+from xsample_tf.data.sources.formats.file_kinds import refuse_other_kind
 from xsample_tf.data.sources.formats.json_records import open_json
 from xsample_tf.data.sources.formats.parquet import Parquet
 from xsample_tf.errors import InputError
@@ -35,6 +36,7 @@ def open_file(file: str, style: TableStyle | None = None) -> TableFile:
         ('image', 'caption')
     """
     ending = pathlib.Path(file).suffix.lower()
+    refuse_other_kind(file, "a table", b"PAR1" if ending == ".parquet" else b"\0")
     if ending not in FORMATS:
         raise InputError(f"source: expected {', '.join(FORMATS)}, received {file}")
     try:

@@ -8,7 +8,7 @@ import pyarrow.parquet
 from pyarrow import types
 
 from xsample_tf.data.sources.formats.base import Row, TableFile, TableStyle
-from xsample_tf.data.sources.formats.cells import ParquetCell
+from xsample_tf.data.sources.formats.cells import ParquetCell, is_base64_image
 from xsample_tf.errors import InputError
 
 
@@ -16,7 +16,7 @@ class Parquet(TableFile):
     """A Parquet file; a cell of image bytes is left there as a `ParquetCell`.
 
     Bytes stand in a binary column, in a struct (whatever its fields are called), in a list of
-    these, or as a list of numbers below 256.
+    these, as a list of numbers below 256, or in base64.
     """
 
     image_index = 0  # Which image of a list; set by the source.
@@ -31,6 +31,7 @@ class Parquet(TableFile):
         schema = self._parquet.schema_arrow
         self.columns = tuple(schema.names)
         self._stored = {field.name: field.type for field in schema if _holds_bytes(field.type)}
+        self._stored |= {name: schema.field(name).type for name in self._in_base64(schema)}
 
     def __reduce__(self) -> tuple:
         return Parquet, (self.file, TableStyle())
@@ -53,6 +54,14 @@ class Parquet(TableFile):
                     cells[name] = ParquetCell(self.file, name, *place, path)
                 yield number, cells
                 number += 1
+
+    def _in_base64(self, schema: pyarrow.Schema) -> list[str]:
+        """The columns of text whose first row is an image in base64."""
+        texts = [f.name for f in schema if types.is_string(f.type) or types.is_large_string(f.type)]
+        if not texts or not self._parquet.metadata.num_rows:
+            return []
+        first = next(self._parquet.iter_batches(batch_size=1, columns=texts)).to_pylist()[0]
+        return [name for name, text in first.items() if text and is_base64_image(text)]
 
     def type_of(self, column: str) -> str:
         """Returns the type of a column, as Parquet names it."""

@@ -15,6 +15,10 @@ def _without_number(path: str) -> str:
     return re.sub(r"#\d+$", "", path)
 
 
+def _stripped(path: str) -> str:
+    return path.strip().removeprefix("file://")
+
+
 def _with_slashes(path: str) -> str:
     return re.sub(r"/+", "/", path.replace("\\", "/"))
 
@@ -25,6 +29,7 @@ def _relative(path: str) -> str:
 
 # Ways of reading a path, each with its description, in the order in which they are combined.
 _WAYS = (
+    (_stripped, "without outer spaces and file://"),
     (_without_number, "without #0, #1, ... at the end"),
     (_with_slashes, "with / for \\"),
     (urllib.parse.unquote, "with %20 and the like decoded"),
@@ -85,19 +90,16 @@ class ImagePlaces:
         """Returns where was looked, and where files of these names are; "" where some were found.
 
         Example:
-            "looked for data/images/0.jpg; 200 of 200 are under data/raw: --image_root=data/raw"
+            "looked for data/images/0.jpg; --image_root=data/raw has 200 of the first 200"
         """
         if self.found or not self._sample:
             return ""
-        looked = f"none of the first {len(self._sample)} is there; looked for "
-        looked += self.path(self._sample[0])
+        looked = f"no file is there; looked for {self.path(self._sample[0])}"
         counts = [(self._best_count(root), root) for root in self._other_roots()]
         count, root = max(counts, key=lambda pair: pair[0], default=(0, ""))
         if not count:
             return f"{looked}; name the folder that they are relative to with --image_root"
-        return (
-            f"{looked}; {count} of {len(self._sample)} are under {root}: give --image_root={root}"
-        )
+        return f"{looked}; --image_root={root} has {count} of the first {len(self._sample)}"
 
     def _choose(self, own_root: bool) -> None:
         best = self.found

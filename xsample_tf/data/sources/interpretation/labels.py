@@ -1,22 +1,10 @@
-"""Reads captions and labels from columns and fields."""
+"""Reads labels from columns and fields."""
 
+import math
 import re
 
 from xsample_tf.data.sources.base import UNKNOWN_CLASS, Classes
 from xsample_tf.data.sources.interpretation.values import is_missing
-
-CAPTION_COLUMNS = ("caption", "captions", "text", "sentence", "sentences", "description")
-
-
-def texts_of(value: object) -> list[str]:
-    """Returns the captions of a cell: a text, a list of texts, or nothing."""
-    if value is None:
-        return []
-    if isinstance(value, list):
-        return [text for item in value for text in texts_of(item)]
-    if isinstance(value, bytes):
-        return [value.decode("utf-8", "surrogateescape")]
-    return [str(value)]
 
 
 def whole_number(value: object) -> int | None:
@@ -30,10 +18,28 @@ def whole_number(value: object) -> int | None:
 
 def label_of(value: object, classes: Classes | None) -> int | None:
     """Returns the label of a class by its key or number, None of nothing; see `Sample`."""
-    if is_missing(value):
+    if is_missing_label(value):
         return None
-    known = classes.label(str(value)) if classes else UNKNOWN_CLASS
+    known = classes.label(class_key(value)) if classes else UNKNOWN_CLASS
     if known != UNKNOWN_CLASS:
         return known
     number = whole_number(value)
     return UNKNOWN_CLASS if number is None else number
+
+
+def class_key(value: object) -> str:
+    """Returns what a class is called: its text without outer spaces."""
+    return str(value).strip()
+
+
+def is_missing_label(value: object) -> bool:
+    """Whether a label stands for nothing; a number that was missing may be written as "nan"."""
+    return is_missing(value) or (isinstance(value, str) and value.strip().lower() == "nan")
+
+
+def is_fraction(value: object) -> bool:
+    """Whether a value is a number that cannot be a class: 0.37, "1e-3"."""
+    try:
+        return whole_number(value) is None and math.isfinite(float(value))
+    except (TypeError, ValueError):
+        return False

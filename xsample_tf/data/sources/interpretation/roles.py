@@ -2,62 +2,27 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
 
 from xsample_tf.data.feature_columns import names_of
 from xsample_tf.data.sources.base import Options
 from xsample_tf.data.sources.formats import Row, cells
 from xsample_tf.data.sources.interpretation import splits, values
-from xsample_tf.data.sources.interpretation.values import Path
-from xsample_tf.errors import InputError, shorten
-
-
-class Sampled(Protocol):
-    """What is looked at to choose columns: a table, or the fields of an archive's members."""
-
-    file: str
-    columns: Sequence[str]
-    sample: list[Row]
-
-
-NONE = "none"  # What a flag says where a column must not be taken for anything.
+from xsample_tf.data.sources.interpretation.captions import CaptionColumn, choose_captions
+from xsample_tf.data.sources.interpretation.labels import (
+    is_fraction,
+    is_missing_label,
+    whole_number,
+)
+from xsample_tf.data.sources.interpretation.sampled import NONE, Sampled, find_named
+from xsample_tf.data.sources.interpretation.values import Path, is_link
+from xsample_tf.errors import InputError, listing
 
 # What people call the columns, in this order, without regard to case.
 IMAGE_NAMES = ("image", "image_path", "filepath", "file_path", "file_name", "filename", "path")
 IMAGE_NAMES += ("image_name", "image_file", "img", "img_path", "images", "jpg", "jpeg", "png")
 IMAGE_NAMES += ("webp", "image_id")
-CAPTION_NAMES = ("caption", "captions")
-# Names that may mean something else: taken where only one of them is there.
-OTHER_CAPTION_NAMES = ("text", "texts", "txt", "sentence", "sentences", "description")
-OTHER_CAPTION_NAMES += ("descriptions", "title", "titles", "comment", "comments", "alt", "alt_text")
-OTHER_CAPTION_NAMES += ("alttext", "raw", "prompt", "caption_text", "image_caption")
 LABEL_NAMES = ("label", "labels", "class", "class_name", "class_label", "category", "target")
 SPLIT_NAMES = ("split", "subset")
-_TEXT_FIELDS = ("raw", "text", "caption", "sentence", "value")
-
-
-@dataclasses.dataclass(frozen=True)
-class CaptionColumn:
-    """Where captions stand.
-
-    Attributes:
-        path: The column or field.
-        lists: Whether its texts hold lists of captions.
-    """
-
-    path: Path
-    lists: bool = False
-
-    def texts(self, row: Row) -> list[str]:
-        """Returns the captions of a row.
-
-        Raises:
-            values.NotText: A value that is not text.
-        """
-        found = self.path.values(row)
-        if self.lists:
-            found = [values.parsed(v) if isinstance(v, str) else v for v in found]
-        return [text for value in found for text in values.texts_of(value)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +73,13 @@ def choose_roles(table: Sampled, options: Options) -> Roles:
         why.append(f"key: column {key.text!r} (--key_column)")
     taken = {path.column for path in (image, split, label, key) if path}
     captions = choose_captions(table, options, taken, why)
+    used = {*taken, *names_of(options.feature_columns)}
+    used |= {caption.path.column for caption in captions}
+    unused = [name for name in table.columns if name not in used]
+    if not captions and not label and options.caption_columns != (NONE,):
+        _require_no_words(table, unused)
+    if unused:
+        why.append(f"not used: {listing(unused)}")
     return Roles(image, captions, label, key, split, tuple(why))
 
 
@@ -123,17 +95,6 @@ def roles_of_numbers(table: Sampled, options: Options) -> dict[str, Path]:
     }
 
 
-def find_named(names: Sequence[str], columns: Sequence[str]) -> list[str]:
-    """Returns the columns that are called one of some names, in the order of these."""
-    found = {}
-    for name in names:
-        try:
-            found[values.resolve(name, columns)] = None
-        except KeyError:
-            continue
-    return list(found)
-
-
 def _choose_image(table: Sampled, options: Options, why: list[str]) -> Path:
     if options.image_column:
         path = Path(options.image_column, table.columns, "image_column", table.file)
@@ -141,23 +102,59 @@ def _choose_image(table: Sampled, options: Options, why: list[str]) -> Path:
         return path
     found = find_named(IMAGE_NAMES, table.columns)
     # A name of its own says less than bytes, or names of image files.
-    by_content = [name for name in table.columns if _has_images(table.sample, name)]
+    by_content = [name for name in table.columns if names_images(table.sample, name)]
     chosen = [name for name in found if name in by_content] or found or by_content[:2]
     if not chosen or (not found and len(by_content) > 1):
         raise InputError(
             f"image_column: no column 'image' in {table.file}; name the column of images, one of "
-            f"{', '.join(map(shorten, table.columns[:20]))}"
+            f"{listing(table.columns)}"
         )
     reason = "its name" if chosen[0] in found else "the only one that names images"
     why.append(f"image: column {chosen[0]!r} ({reason}; --image_column takes another)")
+    _require_images(table, chosen[0])
     return Path(chosen[0], table.columns, "image_column", table.file)
 
 
-def _has_images(sample: list[Row], name: str) -> bool:
+def _require_images(table: Sampled, name: str) -> None:
+    """Raises `InputError` where a column has numbers: the pixels of an image, a feature vector."""
+    value = next((row[name] for row in table.sample if not values.is_missing(row.get(name))), None)
+    inner = value[0] if isinstance(value, list) and value else value
+    if isinstance(inner, list | float) or (inner is not value and isinstance(inner, int)):
+        raise InputError(
+            f"image_column: expected paths or image files in {name!r} of {table.file}, received "
+            f"{values.kind_of(value)}; name another column, or store image files"
+        )
+
+
+def _require_no_words(table: Sampled, columns: Sequence[str]) -> None:
+    """Raises `InputError` where there is neither caption nor label, and a column has words."""
+    words = [
+        name
+        for name in columns
+        if any(_is_word(row.get(name)) for row in table.sample)
+        and not values.are_numbers_in_text(row.get(name) for row in table.sample)
+        and not names_images(table.sample, name)
+        and not find_named(LABEL_NAMES, [name])  # It was switched off.
+    ]
+    if words:
+        raise InputError(
+            f"caption_column: expected captions or labels in {table.file}, received text in "
+            f"{listing(words, repr)}; name it with --caption_column={words[0]} or "
+            f"--label_column={words[0]}, or give --caption_column=none to train without"
+        )
+
+
+def _is_word(value: object) -> bool:
+    """Whether a cell is text, and neither blank, a link, nor a list or dict in text."""
+    return isinstance(value, str) and value.strip()[:1] not in ("", "[", "{") and not is_link(value)
+
+
+def names_images(sample: list[Row], name: str) -> bool:
+    """Whether the first cell of a column has an image, or a name or struct of one."""
     value = next((row[name] for row in sample if not values.is_missing(row.get(name))), None)
     if isinstance(value, list) and value:
         value = value[0]
-    if isinstance(value, cells.LineCell | cells.ParquetCell):
+    if isinstance(value, bytes | cells.LineCell | cells.ParquetCell):
         return True
     if isinstance(value, dict):
         return "path" in value or "bytes" in value
@@ -177,8 +174,16 @@ def _choose_split(table: Sampled, options: Options, why: list[str]) -> Path | No
             why.append(f"split: column {name!r} (its name; --split_column=none leaves it out)")
             return Path(name, table.columns, "split_column", table.file)
         if found:
-            shown = ", ".join(map(shorten, sorted(found)[:4]))
+            shown = listing(sorted(found)[:4])
             why.append(f"split: none; column {name!r} has other values ({shown})")
+    named = {options.image_column, options.label_column, options.key_column}
+    for name in table.columns:
+        if name in {*named, *options.caption_columns, *find_named(LABEL_NAMES, [name])}:
+            continue
+        found = [row[name] for row in table.sample if not values.is_missing(row.get(name))]
+        if found and all(isinstance(v, str) and splits.canonical(v) for v in found):
+            why.append(f"split: column {name!r} (its values; --split_column=none leaves it out)")
+            return Path(name, table.columns, "split_column", table.file)
     return None
 
 
@@ -194,105 +199,32 @@ def _choose_label(table: Sampled, options: Options, why: list[str]) -> Path | No
             return None
         path = Path(found[0], table.columns, "label_column", table.file)
         reason = "its name; --label_column=none leaves it out"
-    for row in table.sample:
-        value = path.value(row)
-        if not values.is_missing(value) and isinstance(value, dict | list):
-            fields = [f"{path.text}.{field}" for field in value] if isinstance(value, dict) else []
-            raise InputError(
-                f"label_column: expected a number or a name in {path.text!r} of {table.file}, "
-                f"received {values.kind_of(value)}; "
-                + (f"name a field, one of {', '.join(fields[:8])}, or " if fields else "")
-                + "leave labels out with --label_column=none"
-                + ("" if fields else f" --feature_columns={path.text}, which keeps the numbers")
-            )
+    _require_classes(table, path)
     why.append(f"label: column {path.text!r} ({reason})")
     return path
 
 
-def choose_captions(
-    table: Sampled, options: Options, taken: set[str], why: list[str]
-) -> tuple[CaptionColumn, ...]:
-    """Chooses the columns of captions: those named, else the one whose name says so.
-
-    Args:
-        table: Its first rows are looked at.
-        options: `caption_columns`.
-        taken: Columns that have another role.
-        why: Receives a line for each column.
-
-    Raises:
-        InputError: No such column, one that is not text, or several that may be the captions.
-    """
-    if options.caption_columns == (NONE,):
-        why.append("captions: none (--caption_column=none)")
-        return ()
-    if options.caption_columns:
-        names, reason = options.caption_columns, "--caption_column"
-    else:
-        names, reason = _usual_captions(table, taken), "its name; --caption_column takes another"
-    columns = []
-    for name in names:
-        column = _caption_column(table, name)
-        form = "; its texts are lists of captions" if column.lists else ""
-        why.append(f"captions: column {column.path.text!r} ({reason}{form})")
-        columns.append(column)
-    if not columns:
-        why.append("captions: none; no column has text, so class names fill the template")
-    return tuple(columns)
-
-
-def _usual_captions(table: Sampled, taken: set[str]) -> list[str]:
-    """The column of captions by its name; an error where there is text and no name says which."""
-    columns = [name for name in table.columns if name not in taken]
-    found = find_named(CAPTION_NAMES, columns)[:1] or find_named(OTHER_CAPTION_NAMES, columns)
-    if len(found) == 1:
-        return found
-    texts = found or [name for name in columns if _has_text(table.sample, name)]
-    if texts:
-        names = ", ".join(repr(shorten(text)) for text in texts[:6])
+def _require_classes(table: Sampled, path: Path) -> None:
+    """Raises `InputError` where a column of labels has lists, dicts or measurements."""
+    found = [path.value(row) for row in table.sample]
+    found = [value for value in found if not is_missing_label(value)]
+    lists = values.is_list_in_text(found)
+    wrong = next((value for value in found if isinstance(value, dict | list)), None)
+    if wrong is None and lists:
+        wrong = values.parsed(found[0])
+    expected = f"label_column: expected a number or a name in {path.text!r} of {table.file}, "
+    if isinstance(wrong, dict | list):
+        fields = [f"{path.text}.{field}" for field in wrong] if isinstance(wrong, dict) else []
+        numbers = isinstance(wrong, list) and all(isinstance(n, int | float) for n in wrong)
         raise InputError(
-            f"caption_column: expected to find one column of captions in {table.file}, received "
-            f"{'' if found else 'text in '}{names}; name it with "
-            f"--caption_column={texts[0]}, or give --caption_column=none to train without"
+            f"{expected}received {values.kind_of(wrong)}; "
+            + (f"name a field, one of {listing(fields)}, or " if fields else "")
+            + "leave labels out with --label_column=none"
+            + (f" --feature_columns={path.text}, which keeps the numbers" if numbers else "")
         )
-    return []
-
-
-def _has_text(sample: list[Row], name: str) -> bool:
-    """Whether a column has texts of several words, at least in a tenth of its cells."""
-    found = [row[name] for row in sample if not values.is_missing(row.get(name))]
-    texts = [value for value in found if isinstance(value, str) and len(value.split()) > 1]
-    links = [value for value in texts if value.startswith(("http://", "https://"))]
-    return len(texts) - len(links) > len(found) / 10
-
-
-def _caption_column(table: Sampled, name: str) -> CaptionColumn:
-    """The column of that name; of dicts the only field that is called as texts are."""
-    path = Path(name, table.columns, "caption_column", table.file)
-    found = [value for row in table.sample for value in path.values(row)]
-    found = [value for value in found if not values.is_missing(value)]
-    if values.is_list_in_text(found):
-        return CaptionColumn(path, lists=True)
-    wrong = next((value for value in found if not _is_text(value)), None)
-    if wrong is None:
-        return CaptionColumn(path)
-    inner = wrong[0] if isinstance(wrong, list) and wrong else wrong
-    prefix = f"{name}[]" if isinstance(wrong, list) else name
-    fields = [str(field) for field in inner] if isinstance(inner, dict) else []
-    usual = [field for field in _TEXT_FIELDS if field in fields]
-    if len(usual) == 1:
-        return _caption_column(table, f"{prefix}.{usual[0]}")
-    fields = [field for field in fields if field == shorten(field)]  # Names, not data.
-    choices = ", ".join(f"--caption_column={prefix}.{field}" for field in fields[:4])
-    raise InputError(
-        f"caption_column: expected text in {name!r} of {table.file}, received "
-        f"{values.kind_of(wrong)}; " + (f"name a field: {choices}" if fields else "name another")
-    )
-
-
-def _is_text(value: object) -> bool:
-    try:
-        values.texts_of(value)
-    except values.NotText:
-        return False
-    return True
+    numbers = [value for value in found if whole_number(value) is not None or is_fraction(value)]
+    if len(numbers) == len(found) and (wrong := next(filter(is_fraction, found), None)) is not None:
+        raise InputError(
+            f"{expected}received the number {wrong}; keep it as a number with --label_column=none "
+            f"--feature_columns={path.text}"
+        )

@@ -13,16 +13,20 @@ _NAMES = {
     "test": ("test", "testing"),
 }
 _CANONICAL = {name: split for split, names in _NAMES.items() for name in names}
+_SPLIT = re.compile(
+    r"(?:(?:images?|imgs|data)[-_ ])?([a-z]+?)[-_ ]?(?:set|images|imgs|data|split)?[-_ ]?\d*"
+)
 
 
 def canonical(name: str) -> str | None:
     """Returns "train", "val" or "test" for what a split is called, None for anything else.
 
     Example:
-        >>> canonical("Validation")
-        'val'
+        >>> canonical("Validation"), canonical("train2014"), canonical("test_set")
+        ('val', 'train', 'test')
     """
-    return _CANONICAL.get(name.strip().lower())
+    found = _SPLIT.fullmatch(name.strip().lower())
+    return _CANONICAL.get(found[1]) if found else None
 
 
 def choose(
@@ -74,10 +78,10 @@ def split_of_file(name: str) -> str | None:
     Example:
         >>> split_of_file("data/validation-00000-of-00001.parquet")
         'val'
+        >>> split_of_file("captions_train2014.json")
+        'train'
     """
     path = pathlib.PurePath(name)
-    word = re.match(r"[A-Za-z]+", path.name)
-    for text in (word[0] if word else "", path.parent.name):
-        if canonical(text):
-            return canonical(text)
-    return None
+    words = re.findall(r"[A-Za-z]+", path.name)
+    found = dict.fromkeys(filter(None, map(canonical, words)))
+    return next(iter(found)) if len(found) == 1 else canonical(path.parent.name)

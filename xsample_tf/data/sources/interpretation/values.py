@@ -1,14 +1,24 @@
 """Values in the cells of tables and the fields of JSON: paths to them, and the texts in them."""
 
 import ast
+import io
+import itertools
 import json
 import math
 import re
+import tokenize
 from collections.abc import Iterable, Sequence
 
-from xsample_tf.errors import InputError, shorten, suggest
+from xsample_tf.errors import InputError, listing, shorten, suggest
 
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _STEP = re.compile(r"\[(\d*)\]|\.?([^.\[\]]+)")
+
+
+# What programs write for a text that is not there, when they write tables of text.
+_NO_TEXT = frozenset(
+    ("nan", "NaN", "-nan", "-NaN", "None", "null", "NULL", "N/A", "n/a", "#N/A", "NA", "<NA>")
+)
 
 
 class NotText(Exception):
@@ -97,9 +107,24 @@ def parsed(text: str) -> object:
     except ValueError:
         pass
     try:
-        return ast.literal_eval(text)
+        value = ast.literal_eval(text)
+        return _as_numpy_writes(text) if isinstance(value, list) else value
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return text
+
+
+def _as_numpy_writes(text: str) -> list:
+    """The list in a text; NumPy writes `['a' 'b']`, which Python reads as one string."""
+    tokens = [
+        token
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type in (tokenize.STRING, tokenize.OP, tokenize.NUMBER, tokenize.NAME)
+    ]
+    pairs = itertools.pairwise(token.type for token in tokens)
+    strings = [ast.literal_eval(t.string) for t in tokens if t.type == tokenize.STRING]
+    if (tokenize.STRING, tokenize.STRING) in pairs and len(strings) == len(tokens) - 2:
+        return strings
+    return ast.literal_eval(text)
 
 
 def is_missing(value: object) -> bool:
@@ -112,13 +137,14 @@ def is_missing(value: object) -> bool:
 def texts_of(value: object) -> list[str]:
     """Returns the texts in a value: a text, a list of texts, or none where it is None or NaN.
 
-    A blank text is returned: it is counted as an empty caption.
+    A blank text is returned: it is counted as an empty caption. "NaN", "None", "null" and the like
+    are what programs write for none.
 
     Raises:
         NotText: A number, a dict, or a list of these.
     """
     if isinstance(value, str):
-        return [value]
+        return [] if value.strip() in _NO_TEXT else [value]
     if is_missing(value):
         return []
     if isinstance(value, bytes):
@@ -137,7 +163,7 @@ def _text_of_item(item: object) -> list[str]:
 def kind_of(value: object) -> str:
     """Returns what a value is, in words: "a number", "a dict of raw, tokens"."""
     if isinstance(value, dict):
-        return f"a dict of {', '.join(shorten(name) for name in list(value)[:6])}"
+        return f"a dict of {listing(value)}"
     if isinstance(value, list | tuple):
         return f"a list of {kind_of(value[0])}" if value else "an empty list"
     if isinstance(value, bool):
@@ -147,6 +173,40 @@ def kind_of(value: object) -> str:
     if isinstance(value, str):
         return "text"
     return "nothing" if value is None else "bytes"
+
+
+def is_link(value: object) -> bool:
+    """Whether a value is a link to the web."""
+    return isinstance(value, str) and value.strip().startswith(("http://", "https://"))
+
+
+def path_to_text(value: object) -> str | None:
+    """Returns the path behind a column's name to a text of several words, None without one.
+
+    Example:
+        >>> path_to_text([{"from": "human", "value": "two dogs on grass"}])
+        '[].value'
+    """
+    if isinstance(value, str) and value[:1] in ("[", "{"):
+        value = parsed(value)
+    if isinstance(value, str):
+        return "" if len(value.split()) > 1 and not is_link(value) else None
+    steps: list[tuple[str, object]] = []
+    if isinstance(value, dict):
+        steps = [(f".{name}", inner) for name, inner in value.items()]
+    elif isinstance(value, list):
+        steps = [("[]", inner) for inner in value[:1]]
+    for step, inner in steps:
+        path = path_to_text(inner)
+        if path is not None:
+            return step + path
+    return None
+
+
+def are_numbers_in_text(values: Iterable[object]) -> bool:
+    """Whether all texts that are not empty are numbers."""
+    texts = [value for value in values if isinstance(value, str) and value.strip()]
+    return bool(texts) and all(_NUMBER.fullmatch(text.strip()) for text in texts)
 
 
 def is_list_in_text(values: Iterable[object]) -> bool:
