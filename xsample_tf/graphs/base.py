@@ -5,7 +5,7 @@ which graph is used decides the objective: captions give X-CLR, labels give SupC
 itself gives SimCLR.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,18 +13,64 @@ import tensorflow as tf
 
 from xsample_tf.registry import Registry
 
+# Side information `[B, ...]`: a tensor, or a dict of them for a graph with several features. What a
+# graph prepares of it may be a dict as well, of tensors or dicts.
+Side = Any
+
 
 class GraphData(Protocol):
-    """What a graph may ask of the data that it is built for."""
+    """What a graph may ask of the run that it is built for.
 
-    def center(self) -> np.ndarray | None:
-        """Returns the mean caption vector `[T]` to subtract, or None to leave vectors alone."""
+    Attributes:
+        seed: The run's.
+        batch_size: Images in the global batch.
+        views: Views of each image.
+        exclude_self: Whether the loss leaves a view out of its own candidates.
+        sides: 2 where views are compared with texts, else 1.
+    """
+
+    seed: int
+    batch_size: int
+    views: int
+    exclude_self: bool
+    sides: int
+
+    def center(self, features: str = "embedding") -> np.ndarray | None:
+        """Returns the mean vector `[T]` to subtract, or None to leave vectors alone."""
 
     def class_vectors(self) -> np.ndarray:
         """Returns the caption vector of each class, `[C, T]`.
 
         Raises:
             InputError: The data has no class names, or no caption vectors.
+        """
+
+    def class_names(self) -> tuple[str, ...]:
+        """Returns the names of the classes in the order of their labels.
+
+        Raises:
+            InputError: The data has no class names.
+        """
+
+    def graph(self, name: str, **own: Any) -> "SimilarityGraph":
+        """Returns another graph for the same data, with these options of its own.
+
+        Raises:
+            InputError: There is none of that name, or the data lacks what it needs.
+        """
+
+    def side_information(self, features: str | tuple[str, ...], images: int) -> Side:
+        """Returns what a graph with these features sees of the stream's first images.
+
+        Raises:
+            InputError: The data does not have it.
+        """
+
+    def target_temperature(self, graph: "SimilarityGraph") -> float:
+        """Returns the run's target temperature, the graph's own where the run names none.
+
+        Raises:
+            InputError: The run solves the temperature for a mass, which needs the graph first.
         """
 
 
@@ -36,9 +82,9 @@ class SimilarityGraph:
     `tools/train.py --graph`.
 
     Attributes:
-        features: Name of the side information: "embedding", "label", another feature of the
-            dataset's dict, or "index", the image's place in the global batch, which the loss
-            supplies.
+        features: Name of the side information: "embedding", "label", "key_hash" (int32, of the
+            image's key), another feature of the dataset's dict, or "index", the image's place in
+            the global batch, which the loss supplies. With a tuple of names the graph gets a dict.
         target_temperature: The graph's own temperature of the target softmax; 0 is its limit,
             uniform over the most similar candidates.
         inner_product: Whether `compare` is the inner product of prepared vectors; the loss then
@@ -62,7 +108,7 @@ class SimilarityGraph:
         ...         return {"age_scale": self.age_scale}
     """
 
-    features: str = "embedding"
+    features: str | tuple[str, ...] = "embedding"
     target_temperature: float = 0.1
     inner_product: bool = False
     of_captions: bool = False
@@ -79,7 +125,7 @@ class SimilarityGraph:
         del data
         return cls(**own)
 
-    def similarity(self, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    def similarity(self, rows: Side, columns: Side) -> tf.Tensor:
         """Returns similarities float32 `[R, C]` of side information `[R, ...]` and `[C, ...]`.
 
         The result is symmetric in its arguments and lies in [-1, 1]; float64 side information may
@@ -87,22 +133,34 @@ class SimilarityGraph:
         """
         return self.compare(self.prepare(rows), self.prepare(columns))
 
-    def prepare(self, side: tf.Tensor) -> tf.Tensor:
-        """Returns what `compare` takes, `[B, ...]`: whatever can be done once an image."""
+    def prepare(self, side: Side) -> Side:
+        """Returns what `compare` takes, `[B, ...]`: whatever can be done once per image."""
         return side
 
-    def compare(self, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    def compare(self, rows: Side, columns: Side) -> tf.Tensor:
         """Returns similarities `[R, C]` of prepared side information `[R, ...]` and `[C, ...]`."""
         raise NotImplementedError(f"abstract: {type(self).__name__} must implement compare")
 
-    def valid(self, prepared: tf.Tensor) -> tf.Tensor:
+    def compare_by(
+        self, product: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], rows: Side, columns: Side
+    ) -> tf.Tensor:
+        """Returns the similarities as `compare` does, by another inner product where it has one.
+
+        Args:
+            product: Returns the inner products `[R, C]` of vectors `[R, T]` and `[C, T]`.
+            rows: Prepared side information `[R, ...]`.
+            columns: Prepared side information `[C, ...]`.
+        """
+        return product(rows, columns) if self.inner_product else self.compare(rows, columns)
+
+    def valid(self, prepared: Side) -> tf.Tensor:
         """Returns which images' prepared side information is usable, bool `[B]`.
 
         The others' loss is NaN, for compiled steps, in which no error can be raised.
         """
-        return tf.ones(tf.shape(prepared)[:1], tf.bool)
+        return tf.ones(tf.shape(tf.nest.flatten(prepared)[0])[:1], tf.bool)
 
-    def check(self, side: tf.Tensor) -> None:
+    def check(self, side: Side) -> None:
         """Raises `InputError` when the values `[B, ...]` cannot be used; called when eager only."""
 
     def get_config(self) -> dict[str, Any]:
@@ -113,6 +171,18 @@ class SimilarityGraph:
     def from_config(cls, config: Mapping[str, Any]) -> "SimilarityGraph":
         """Builds the graph from `get_config`'s result."""
         return cls(**config)
+
+
+def feature_names(features: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the names of one or several features."""
+    return (features,) if isinstance(features, str) else features
+
+
+def choose_features(side: Mapping[str, Any], features: str | tuple[str, ...]) -> Side:
+    """Returns what a graph with these features takes: a value, or a dict of those of a tuple."""
+    if isinstance(features, str):
+        return side[features]
+    return {name: side[name] for name in features}
 
 
 # Candidates this close to the row's most similar one share the target at target temperature 0;

@@ -49,16 +49,19 @@ def summarize_target(
     target_temperature: float | None = None,
     views: int = 2,
     exclude_self: bool = True,
+    sides: int = 1,
 ) -> TargetSummary:
     """Mass, entropy and spread of the target for one batch.
 
     Args:
         graph: How the images relate.
-        side: `[B, ...]`, the side information of one global batch; for a graph of indices, the
-            indices.
+        side: `[B, ...]`, the side information of one global batch, a dict where the graph's
+            `features` are several; for a graph of indices, the indices.
         target_temperature: tau_s; None takes the graph's own.
         views: V, views of each image.
         exclude_self: As in the loss.
+        sides: 2 where a view is compared with the batch's texts, of which one is its image's own,
+            and not with views. Defaults to 1.
 
     Returns:
         The mean over at most 512 anchors of the batch.
@@ -70,7 +73,8 @@ def summarize_target(
     if target_temperature is None:
         target_temperature = graph.target_temperature
     similarity, own = _similarity(graph, side)
-    mass, entropy = _mass_and_entropy(similarity, own, target_temperature, views, exclude_self)
+    candidates = _candidates(views, exclude_self, sides)
+    mass, entropy = _mass_and_entropy(similarity, own, target_temperature, *candidates)
     return TargetSummary(mass, entropy, target_temperature)
 
 
@@ -80,6 +84,7 @@ def solve_target_temperature(
     own_mass: float,
     views: int = 2,
     exclude_self: bool = True,
+    sides: int = 1,
 ) -> float:
     """The target temperature that puts a wanted mass on an image's own other views.
 
@@ -91,6 +96,7 @@ def solve_target_temperature(
         own_mass: Wanted mean mass, between 0 and 1.
         views: V, views of each image.
         exclude_self: As in the loss.
+        sides: As for `summarize_target`.
 
     Returns:
         tau_s in [0.001, 100], to four digits.
@@ -103,9 +109,10 @@ def solve_target_temperature(
         0.083
     """
     similarity, own = _similarity(graph, side)
+    candidates = _candidates(views, exclude_self, sides)
 
     def mass(target_temperature: float) -> float:
-        return _mass_and_entropy(similarity, own, target_temperature, views, exclude_self)[0]
+        return _mass_and_entropy(similarity, own, target_temperature, *candidates)[0]
 
     low, high = LOWEST, HIGHEST
     most, least = mass(low), mass(high)
@@ -122,21 +129,29 @@ def solve_target_temperature(
 
 def _similarity(graph: SimilarityGraph, side: Any) -> tuple[np.ndarray, np.ndarray]:
     """Similarities float64 `[R, B]` of some anchors to the batch, and each anchor's own column."""
-    side = np.asarray(side)
-    own = np.unique(np.linspace(0, len(side) - 1, min(len(side), MAX_ANCHORS)).astype(int))
-    similarity = graph.similarity(tf.constant(side[own]), tf.constant(side)).numpy()
+    side = tf.nest.map_structure(np.asarray, side)
+    images = len(tf.nest.flatten(side)[0])
+    own = np.unique(np.linspace(0, images - 1, min(images, MAX_ANCHORS)).astype(int))
+    anchors = tf.nest.map_structure(lambda values: tf.constant(values[own]), side)
+    columns = tf.nest.map_structure(tf.constant, side)
+    similarity = graph.similarity(anchors, columns).numpy()
     similarity = similarity.astype(np.float64)
     similarity[np.arange(len(own)), own] = 1.0
     return similarity, own
 
 
+def _candidates(views: int, exclude_self: bool, sides: int) -> tuple[int, int, int]:
+    """How many candidates another image gives, and the own one; how many of those are others."""
+    return (1, 1, 1) if sides == 2 else (views, views - exclude_self, views - 1)
+
+
 def _mass_and_entropy(
-    similarity: np.ndarray, own: np.ndarray, temperature: float, views: int, exclude_self: bool
+    similarity: np.ndarray, own: np.ndarray, temperature: float, each: int, own_each: int, true: int
 ) -> tuple[float, float]:
     """The target is the same for all views of an image, so it is computed once an image."""
     anchors = np.arange(len(own))
-    copies = np.full(similarity.shape, float(views))
-    copies[anchors, own] -= exclude_self
+    copies = np.full(similarity.shape, float(each))
+    copies[anchors, own] = own_each
     largest = np.where(copies > 0, similarity, -np.inf).max(axis=1, keepdims=True)
     if temperature == 0:
         weight = (similarity >= largest - TIE).astype(np.float64)
@@ -148,5 +163,5 @@ def _mass_and_entropy(
         weight = np.exp(logits)
     partition = (copies * weight).sum(axis=1)
     entropy = np.log(partition) - (copies * weight * logits).sum(axis=1) / partition
-    mass = (views - 1) * weight[anchors, own] / partition
+    mass = true * weight[anchors, own] / partition
     return float(mass.mean()), float(entropy.mean())

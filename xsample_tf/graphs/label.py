@@ -9,12 +9,13 @@ import tensorflow as tf
 from xsample_tf.errors import InputError
 from xsample_tf.graphs.base import GraphData, SimilarityGraph, register
 from xsample_tf.graphs.caption import CosineGraph
+from xsample_tf.graphs.edge_noise import EDGE_NOISE, with_edge_noise
 
 # Keras casts `y_true` to float32, which holds whole numbers exactly below this only.
 LABEL_LIMIT = 2**24
 
 
-@register("label")
+@register("label", options=EDGE_NOISE)
 @keras.saving.register_keras_serializable("xsample_tf")
 class LabelGraph(SimilarityGraph):
     """1 for the same label, else 0 (SupCon, arXiv 2004.11362, L_out at target temperature 0).
@@ -37,6 +38,13 @@ class LabelGraph(SimilarityGraph):
 
     def __init__(self, one_hot: bool = False):
         self.one_hot = bool(one_hot)
+
+    @classmethod
+    def from_data(
+        cls, data: GraphData, spurious_edges: float = 0.0, missing_edges: float = 0.0
+    ) -> SimilarityGraph:
+        """Builds the graph, with edge noise where the run asks for it."""
+        return with_edge_noise(cls(), spurious_edges, missing_edges, data.seed)
 
     def compare(self, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
         """Returns 1 where labels `[R]` and `[C]` agree, else 0: `[R, C]`."""
@@ -102,7 +110,7 @@ class LabelGraph(SimilarityGraph):
         return {"one_hot": self.one_hot}
 
 
-@register("class")
+@register("class", options=EDGE_NOISE)
 @keras.saving.register_keras_serializable("xsample_tf")
 class ClassGraph(LabelGraph):
     """Similarity of classes by a table, for instance of their names (X-CLR on ImageNet).
@@ -128,24 +136,28 @@ class ClassGraph(LabelGraph):
 
     def __init__(self, table: Any, one_hot: bool = False):
         super().__init__(one_hot)
+        name = type(self).__name__
         table = np.asarray(table, np.float64)
         if table.ndim != 2 or table.shape[0] != table.shape[1] or not table.size:
-            raise InputError(f"ClassGraph: expected a square table [C, C], received {table.shape}")
+            raise InputError(f"{name}: expected a square table [C, C], received {table.shape}")
         if not np.all(np.isfinite(table)) or np.abs(table).max() > 1 + 1e-6:
-            raise InputError("ClassGraph: expected a table of finite values within [-1, 1]")
+            raise InputError(f"{name}: expected a table of finite values within [-1, 1]")
         if np.abs(table - table.T).max() > 1e-6:
             first = np.unravel_index(np.argmax(np.abs(table - table.T)), table.shape)
             raise InputError(
-                f"ClassGraph: expected a symmetric table, received {table[first]:.6g} at "
+                f"{name}: expected a symmetric table, received {table[first]:.6g} at "
                 f"[{first[0]}, {first[1]}] and {table.T[first]:.6g} at [{first[1]}, {first[0]}]"
             )
         self.table = table
         self._limit = len(table)
 
     @classmethod
-    def from_data(cls, data: GraphData) -> "ClassGraph":
-        """Builds the table from the vectors of the classes' captions."""
-        return cls.from_embeddings(data.class_vectors(), data.center())
+    def from_data(
+        cls, data: GraphData, spurious_edges: float = 0.0, missing_edges: float = 0.0
+    ) -> SimilarityGraph:
+        """Builds the table from the vectors of the classes' captions, with edge noise if asked."""
+        graph = cls.from_embeddings(data.class_vectors(), data.center())
+        return with_edge_noise(graph, spurious_edges, missing_edges, data.seed)
 
     @classmethod
     def from_embeddings(cls, embeddings: Any, center: Any = None) -> "ClassGraph":

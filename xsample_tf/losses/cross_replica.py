@@ -1,5 +1,8 @@
 """The global batch of a replica: what other replicas hold, gathered in the forward pass."""
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
@@ -53,3 +56,39 @@ def places(rows: int | tf.Tensor) -> tf.Tensor:
 def own(values: tf.Tensor, rows: int | tf.Tensor) -> tf.Tensor:
     """This replica's `rows` rows of gathered `values`."""
     return values if count() == 1 else tf.gather(values, places(rows))
+
+
+def of_all(
+    function: Callable[..., tuple[tf.Tensor, dict[str, tf.Tensor]]],
+    views: tf.Tensor,
+    *scalars: tf.Tensor,
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """Has each replica compute a loss for the images of all, and keep what is its own.
+
+    Args:
+        function: From views `[B, ...]` of all and the scalars to the loss `[B]` and statistics
+            `[B]`.
+        views: `[b, ...]`, a replica's own.
+        *scalars: Scalar tensors, the same on all replicas.
+
+    Returns:
+        Loss and statistics `[b]`; the gradient by a scalar is a replica's share, to be summed.
+    """
+    if count() == 1:
+        return function(views, *scalars)
+    rows = tf.shape(views)[0]
+
+    @tf.custom_gradient
+    def of_replica(views: tf.Tensor, *scalars: tf.Tensor) -> tuple[Any, Callable]:
+        sources = [gather(tf.stop_gradient(views)), *map(tf.stop_gradient, scalars)]
+        with tf.GradientTape() as tape:
+            tape.watch(sources)
+            loss, statistics = function(*sources)
+
+        def gradient(upstream: tf.Tensor, *unused: Any) -> tuple[tf.Tensor, ...]:
+            by_views, *by_scalars = tape.gradient(loss, sources, gather(upstream))
+            return own(by_views, rows), *(value / count() for value in by_scalars)
+
+        return tf.nest.map_structure(lambda x: own(x, rows), (loss, statistics)), gradient
+
+    return of_replica(views, *scalars)

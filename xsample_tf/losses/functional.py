@@ -2,32 +2,24 @@
 
 import math
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
 
 from xsample_tf import tensors
-from xsample_tf.devices import accelerated
-from xsample_tf.errors import InputError, suggest
+from xsample_tf.errors import InputError
 from xsample_tf.graphs import SimilarityGraph
-from xsample_tf.losses import cross_replica
+from xsample_tf.graphs.base import Side, choose_features, feature_names
+from xsample_tf.losses import arguments, cross_replica
 from xsample_tf.losses.dense import dense_rows
 from xsample_tf.losses.tiled.loss import tiled_rows
 from xsample_tf.losses.tiled.tile import LOWEST_SHARED_TEMPERATURE, LossSettings
 
-IMPLEMENTATIONS = ("auto", "dense", "tiled")
-
-# From so many views in the global batch on, tiles are faster (benchmarks/loss.py).
-_MANY_VIEWS = 1024
-# Images in a tile: a CPU's caches like it small, except that diagonal tiles do half their work in
-# vain; an accelerator (not measured) likes few, large products.
-_CPU_TILES, _ACCELERATOR_TILE = (256, 512), 2048
-
 
 def contrastive_rows(
     embeddings: tf.Tensor,
-    side: tf.Tensor | None,
+    side: Side | None,
     graph: SimilarityGraph,
     temperature: float | tf.Tensor = 0.1,
     target_temperature: float | None = None,
@@ -50,7 +42,8 @@ def contrastive_rows(
     Args:
         embeddings: Float `[B, V, D]`, normalised inside; float64 is computed in float64, anything
             else in float32.
-        side: `[B, ...]`, what the graph needs; ignored by a graph of indices.
+        side: `[B, ...]`, what the graph needs, a dict where its `features` are several; ignored by
+            a graph of indices.
         graph: How the images relate.
         temperature: tau, a number or a scalar tensor, which receives its gradient. A number is
             faster: the range of the logits is then known.
@@ -100,7 +93,7 @@ def contrastive_rows(
 
 def image_text_rows(
     embeddings: tf.Tensor,
-    side: tf.Tensor | None,
+    side: Side | None,
     graph: SimilarityGraph,
     temperature: float | tf.Tensor = 0.1,
     target_temperature: float | None = None,
@@ -111,10 +104,11 @@ def image_text_rows(
 
     The image's candidates are all texts, the text's are all images, and the loss is the mean of
     both directions. A graph of indices makes it CLIP's (arXiv 2103.00020); captions' cosines make
-    it CLIP with soft targets.
+    it CLIP with soft targets. Of several views of the image each meets the text by itself, among
+    the same views of the other images, and loss and statistics are the means over them.
 
     Args:
-        embeddings: Float `[B, 2, D]`, image and text.
+        embeddings: Float `[B, V + 1, D]`, V >= 1 views of the image, then the text.
         side: As for `contrastive_rows`; an image and its own text have similarity 1.
         graph: As for `contrastive_rows`.
         temperature: As for `contrastive_rows`; CLIP learns it, from 0.07 on, at least 0.01.
@@ -132,19 +126,36 @@ def image_text_rows(
         >>> pairs = tf.stack([image_embeddings, text_embeddings], axis=1)
         >>> loss, _ = image_text_rows(pairs, None, graphs.InstanceGraph(), temperature=0.07)
     """
-    embeddings = tf.convert_to_tensor(embeddings)
-    if embeddings.shape.rank != 3 or embeddings.shape[1] != 2:
-        raise InputError(
-            f"expected embeddings [B, 2, D], of image and text, received {embeddings.shape}; "
-            "use tf.stack([images, texts], axis=1)"
-        )
     settings = (temperature, target_temperature, False, implementation, tile_size)
-    return _rows(embeddings, side, graph, 2, *settings)
+    return mean_of_pairs(lambda pairs: _rows(pairs, side, graph, 2, *settings), embeddings)
+
+
+def mean_of_pairs(
+    rows: Callable[[tf.Tensor], tuple[tf.Tensor, dict[str, tf.Tensor]]], embeddings: tf.Tensor
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """The mean over an image's views of what `rows` makes of each of them and the text.
+
+    Args:
+        rows: Of embeddings `[B, 2, D]`.
+        embeddings: `[B, V + 1, D]`, the views of the image, then the text.
+
+    Raises:
+        InputError: Embeddings of another shape.
+    """
+    embeddings = tf.convert_to_tensor(embeddings)
+    if embeddings.shape.rank != 3 or (embeddings.shape[1] or 0) < 2:
+        raise InputError(
+            f"expected embeddings [B, V + 1, D], of V views of an image and of its text, received "
+            f"{embeddings.shape}; use tf.stack([images, texts], axis=1)"
+        )
+    *images, texts = tf.unstack(embeddings, axis=1)
+    found = [rows(tf.stack([views, texts], axis=1)) for views in images]
+    return tf.nest.map_structure(lambda *parts: tf.add_n(parts) / len(parts), *found)
 
 
 def _rows(
     embeddings: tf.Tensor,
-    side: tf.Tensor | None,
+    side: Side | None,
     graph: SimilarityGraph,
     sides: int,
     temperature: float | tf.Tensor,
@@ -157,28 +168,23 @@ def _rows(
     dtype = tf.float64 if embeddings.dtype == tf.float64 else tf.float32
     embeddings = tf.cast(embeddings, dtype)
     side = _side_information(embeddings, side, graph)
-    check_implementation(implementation, tile_size)
+    arguments.check_implementation(implementation, tile_size)
     known = isinstance(temperature, numbers.Real)
     if known:
-        check_temperature(temperature)
+        arguments.check_temperature(temperature)
     problem = LossSettings(
         graph=graph,
         target_temperature=target_temperature_of(target_temperature, graph),
         exclude_self=exclude_self,
         views=embeddings.shape[1],
         sides=sides,
-        tile=_tile_size(tile_size, embeddings.shape[0]),
+        tile=arguments.tile_size_of(tile_size, embeddings.shape[0]),
         shared_shift=known and temperature >= LOWEST_SHARED_TEMPERATURE,
         symmetric=cross_replica.count() == 1,
     )
-    # By way of float32, 0.1 would lose eight digits in float64.
-    temperature = (
-        tf.constant(temperature, dtype)
-        if known
-        else tf.cast(tf.convert_to_tensor(temperature), dtype)
-    )
+    temperature = arguments.as_scalar(temperature, dtype)
     views, prepared = tensors.unit_rows(embeddings), graph.prepare(side)
-    form = tiled_rows if _tiles_wanted(implementation, embeddings) else _dense
+    form = tiled_rows if arguments.tiles_wanted(implementation, embeddings) else _dense
     loss, statistics = form(problem, views, prepared, temperature)
     invalid = tf.where(graph.valid(prepared), tf.ones([], dtype), tf.constant(math.nan, dtype))
     statistics = tf.nest.map_structure(tf.stop_gradient, _completed(problem, statistics, views))
@@ -186,40 +192,17 @@ def _rows(
 
 
 def _dense(
-    problem: LossSettings, views: tf.Tensor, prepared: tf.Tensor, temperature: tf.Tensor
+    problem: LossSettings, views: tf.Tensor, prepared: Side, temperature: tf.Tensor
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """The dense form; on several replicas each computes the rows of all."""
 
     def of_all(views: tf.Tensor, temperature: tf.Tensor) -> tuple[tf.Tensor, dict]:
-        everything = cross_replica.gather(prepared)
+        everything = tf.nest.map_structure(cross_replica.gather, prepared)
         similarity = tf.cast(problem.graph.compare(everything, everything), views.dtype)
         settings = problem.target_temperature, problem.exclude_self, problem.sides
         return dense_rows(views, similarity, temperature, *settings)
 
-    if problem.symmetric:
-        return of_all(views, temperature)
-    own = tf.shape(views)[0]
-
-    @tf.custom_gradient
-    def of_replica(views: tf.Tensor, temperature: tf.Tensor) -> tuple[Any, Callable]:
-        views, temperature = (
-            cross_replica.gather(tf.stop_gradient(views)),
-            tf.stop_gradient(temperature),
-        )
-        with tf.GradientTape() as tape:
-            tape.watch([views, temperature])
-            loss, statistics = of_all(views, temperature)
-
-        def gradient(upstream: tf.Tensor, *unused: Any) -> tuple[tf.Tensor, tf.Tensor]:
-            weights = cross_replica.gather(upstream)
-            by_views, by_temperature = tape.gradient(loss, [views, temperature], weights)
-            return cross_replica.own(by_views, own), by_temperature / cross_replica.count()
-
-        return tf.nest.map_structure(
-            lambda x: cross_replica.own(x, own), (loss, statistics)
-        ), gradient
-
-    return of_replica(views, temperature)
+    return cross_replica.of_all(of_all, views, temperature)
 
 
 def _completed(
@@ -239,45 +222,6 @@ def _completed(
     return result
 
 
-def _tiles_wanted(implementation: str, embeddings: tf.Tensor) -> bool:
-    known = embeddings.shape.is_fully_defined()
-    if implementation == "tiled" and not known:
-        raise InputError(
-            f"implementation: expected a batch of known size for tiles, received "
-            f"{embeddings.shape}; batch the dataset with drop_remainder=True"
-        )
-    if implementation != "auto" or not known:
-        return implementation == "tiled"
-    batch, views, _ = embeddings.shape
-    return cross_replica.count() * batch * views >= _MANY_VIEWS
-
-
-def _tile_size(tile_size: int | None, images: int | None) -> int:
-    if tile_size is not None:
-        return tile_size
-    if accelerated():
-        return _ACCELERATOR_TILE
-    smallest, largest = _CPU_TILES
-    return min(max((images or 0) // 16, smallest), largest)
-
-
-def check_implementation(implementation: str, tile_size: int | None) -> None:
-    """Raises `InputError` unless the form exists and the tile holds an image."""
-    if implementation not in IMPLEMENTATIONS:
-        raise InputError(
-            f"implementation: received {implementation!r}, "
-            f"{suggest(str(implementation), IMPLEMENTATIONS)}"
-        )
-    if tile_size is not None and (not isinstance(tile_size, int) or tile_size < 1):
-        raise InputError(f"tile_size: expected a number of images from 1, received {tile_size!r}")
-
-
-def check_temperature(temperature: float) -> None:
-    """Raises `InputError` unless tau is a number above 0."""
-    if not (isinstance(temperature, numbers.Real) and 0 < temperature < math.inf):
-        raise InputError(f"temperature: expected a number above 0, received {temperature!r}")
-
-
 def target_temperature_of(target_temperature: float | None, graph: SimilarityGraph) -> float:
     """tau_s, the graph's own where it is None; `InputError` unless it is a number from 0."""
     if target_temperature is None:
@@ -289,26 +233,37 @@ def target_temperature_of(target_temperature: float | None, graph: SimilarityGra
     return target_temperature
 
 
-def _side_information(
-    embeddings: tf.Tensor, side: tf.Tensor | None, graph: SimilarityGraph
-) -> tf.Tensor:
+def _side_information(embeddings: tf.Tensor, side: Side | None, graph: SimilarityGraph) -> Side:
     """Checks that shapes, and eagerly values, fit; supplies the index to graphs that need it."""
     images = embeddings.shape[0]
-    if images is not None and images * cross_replica.count() < 2:
+    arguments.check_several(images)
+    if isinstance(graph.features, str):
+        side = {graph.features: side}
+    elif not isinstance(side, Mapping | None):
         raise InputError(
-            f"expected a batch of at least 2 images, received {images}: nothing to contrast"
+            f"{type(graph).__name__}: expected a dict with {', '.join(graph.features)}, received "
+            f"{type(side).__name__}"
         )
-    if graph.features == "index":
-        return cross_replica.places(images or tf.shape(embeddings)[0])
-    if side is None:
-        raise InputError(f"{type(graph).__name__}: expected {graph.features!r} [B, ...], got None")
-    side = tf.convert_to_tensor(side)
-    known = side.shape.rank == 0 or None not in (side.shape[:1] + embeddings.shape[:1]).as_list()
-    if known and (side.shape.rank == 0 or side.shape[0] != images):
+    given = {}
+    for name in feature_names(graph.features):
+        if name == "index":
+            given[name] = cross_replica.places(images or tf.shape(embeddings)[0])
+        else:
+            given[name] = _feature(name, (side or {}).get(name), embeddings, graph)
+    result = choose_features(given, graph.features)
+    if graph.features != "index" and tf.executing_eagerly():
+        graph.check(result)
+    return result
+
+
+def _feature(name: str, value: Any, embeddings: tf.Tensor, graph: SimilarityGraph) -> tf.Tensor:
+    """Returns a feature as a tensor, once it is known to have a row for each image."""
+    if value is None:
+        raise InputError(f"{type(graph).__name__}: expected {name!r} [B, ...], got None")
+    value, images = tf.convert_to_tensor(value), embeddings.shape[0]
+    known = value.shape.rank == 0 or None not in (value.shape[:1] + embeddings.shape[:1]).as_list()
+    if known and (value.shape.rank == 0 or value.shape[0] != images):
         raise InputError(
-            f"expected {graph.features!r} with one row for each of {images} images, "
-            f"received {side.shape}"
+            f"expected {name!r} with one row for each of {images} images, received {value.shape}"
         )
-    if tf.executing_eagerly():
-        graph.check(side)
-    return side
+    return value

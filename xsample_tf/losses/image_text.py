@@ -7,16 +7,16 @@ import tensorflow as tf
 
 from xsample_tf.graphs import InstanceGraph, SimilarityGraph
 from xsample_tf.losses import functional
-from xsample_tf.losses.base import ContrastiveLoss
+from xsample_tf.losses.base import GraphLoss
 
 
 @keras.saving.register_keras_serializable("xsample_tf")
-class ImageTextContrastiveLoss(ContrastiveLoss):
+class ImageTextContrastiveLoss(GraphLoss):
     """Two-sided loss of images and texts: CLIP's (arXiv 2103.00020), or with soft targets.
 
-    `y_pred` is float `[B, 2, D]`, the embeddings of an image and of its text, normalised inside;
-    `y_true` is `[B, ...]`, what the graph needs. `call` returns `[B]`, the mean of image to text
-    and text to image. A Keras loss cannot own a variable:
+    `y_pred` is float `[B, V + 1, D]`, the embeddings of V >= 1 views of an image and of its text,
+    normalised inside; `y_true` is `[B, ...]`, what the graph needs. `call` returns `[B]`, the mean
+    of image to text and text to image, and over the views. A Keras loss cannot own a variable:
     `XSampleModel(..., learn_temperature=True)` learns the temperature and hands it to `rows`.
 
     Args:
@@ -37,6 +37,8 @@ class ImageTextContrastiveLoss(ContrastiveLoss):
         >>> loss = ImageTextContrastiveLoss()
         >>> loss(tf.zeros([8]), tf.stack([image_embeddings, text_embeddings], axis=1))
     """
+
+    sides = 2
 
     def __init__(
         self,

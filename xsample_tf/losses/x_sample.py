@@ -7,11 +7,11 @@ import tensorflow as tf
 
 from xsample_tf.graphs import CosineGraph, SimilarityGraph
 from xsample_tf.losses import functional
-from xsample_tf.losses.base import ContrastiveLoss
+from xsample_tf.losses.base import GraphLoss
 
 
 @keras.saving.register_keras_serializable("xsample_tf")
-class XSampleContrastiveLoss(ContrastiveLoss):
+class XSampleContrastiveLoss(GraphLoss):
     """X-Sample contrastive loss for `model.compile(loss=...)` (arXiv 2407.18134).
 
     `y_pred` is float `[B, V, D]`, the embeddings of V views of each image, normalised inside;

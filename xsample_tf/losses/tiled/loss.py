@@ -16,6 +16,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
+from xsample_tf.graphs.base import Side
 from xsample_tf.losses import cross_replica
 from xsample_tf.losses.tiled import tile
 from xsample_tf.losses.tiled.scan import scan_tiles
@@ -23,14 +24,15 @@ from xsample_tf.losses.tiled.tile import ImageBlock, LossSettings, count
 
 
 def tiled_rows(
-    problem: LossSettings, views: tf.Tensor, prepared: tf.Tensor, temperature: tf.Tensor
+    problem: LossSettings, views: tf.Tensor, prepared: Side, temperature: tf.Tensor
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """Loss and statistics of each image, by tiles.
 
     Args:
         problem: What to compute.
         views: Float `[B, V, D]` of unit length, a replica's own; the shape must be known.
-        prepared: `[B, ...]`, the same images' side information as the graph prepared it.
+        prepared: `[B, ...]`, the same images' side information as the graph prepared it: a tensor,
+            or dicts of them.
         temperature: Scalar tensor, in the views' dtype.
 
     Returns:
@@ -41,14 +43,16 @@ def tiled_rows(
 
     @tf.custom_gradient
     def rows(views: tf.Tensor, temperature: tf.Tensor) -> tuple[Any, Callable]:
-        anchors = {"views": views, "side": prepared, "place": cross_replica.places(batch)}
+        anchors = {"views": views, "place": cross_replica.places(batch)}
+        anchors |= tile.side_parts(prepared)
         # Else the tape would look for gradients of what is inside.
         anchors = {name: tf.stop_gradient(values) for name, values in anchors.items()}
         temperature = tf.stop_gradient(temperature)
         # Gathered outside of the compiled functions, which cannot hold collectives.
         images = anchors
         if not problem.symmetric:
-            images = {name: cross_replica.gather(anchors[name]) for name in ("views", "side")}
+            own = anchors.keys() - {"place"}
+            images = {name: cross_replica.gather(anchors[name]) for name in sorted(own)}
             images["place"] = tf.range(images["views"].shape[0])
         loss, statistics, own, sums = forward(anchors, images, temperature)
 

@@ -7,12 +7,12 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
-from xsample_tf.losses.tiled.tile import ImageBlock, LossSettings, count, image_axis
+from xsample_tf.losses.tiled.tile import ImageBlock, count, image_axis
 
 
 def scan_tiles(
-    problem: LossSettings,
-    visit: Callable[[LossSettings, ImageBlock, ImageBlock, tf.Tensor], Any],
+    problem: Any,
+    visit: Callable[[Any, ImageBlock, ImageBlock, tf.Tensor], Any],
     wanted: dict[str, tuple[int, ...]],
     anchors: ImageBlock,
     images: ImageBlock,
@@ -22,7 +22,8 @@ def scan_tiles(
     """Visits all tiles of anchors by images and joins what they give to each anchor.
 
     Args:
-        problem: Where it is symmetric, tiles of the upper triangle are visited.
+        problem: What `visit` is given first, with `tile`, the images in a tile, and `symmetric`:
+            then only the tiles of the upper triangle are visited.
         visit: From the blocks of a tile to what its rows get of it and, in the triangle, its
             columns.
         wanted: The shape of what one image gets, by name.

@@ -1,15 +1,18 @@
 """One tile of the cross-sample matrices: what some images' views see of others'.
 
 A block holds some images: "views" `[S, K, n, D]` of unit length, on S sides of K views each; "side"
-`[n, ...]`, prepared for the graph; "place" int32 `[n]`, in the global batch, one after the other;
-and "real" `[n]`, 0 for what only fills tiles, where they had to be filled. With one side an
-anchor's candidates are all views (X-CLR); with two, image and text, they are those of the other
-side (CLIP). Matrices over views are `[S, K n, m]`, those of `candidates`: a view of each of m
-images at a time. So the graph's `[n, m]`, once for all pairs of two images' views, lies over each
-of their K parts.
+`[n, ...]`, prepared for the graph, or its parts "side/NAME"; "place" int32 `[n]`, in the global
+batch, one after the other; and "real" `[n]`, 0 for what only fills tiles, where they had to be
+filled. With one side an anchor's candidates are all views (X-CLR); with two, image and text, they
+are those of the other side (CLIP). Matrices over views are `[S, K n, m]`, those of `candidates`: a
+view of each of m images at a time. So the graph's `[n, m]`, once for all pairs of two images'
+views, lies over each of their K parts.
 """
 
 import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
@@ -17,7 +20,7 @@ from tensorflow.compiler.xla import xla_data_pb2
 
 from xsample_tf.errors import InputError
 from xsample_tf.graphs import SimilarityGraph
-from xsample_tf.graphs.base import TIE
+from xsample_tf.graphs.base import TIE, Side
 
 ImageBlock = dict[str, tf.Tensor]
 
@@ -26,6 +29,7 @@ _IMAGE_AXIS = {
     **dict.fromkeys(("views", "shift", "predicted", "predicted_factor"), 2),
     **dict.fromkeys(("transposed", "pull"), 3),
 }
+_SIDE = "side"
 # Within float32, exp keeps all its digits over this many nats on one side of 1.
 _RANGE = 75.0
 # Cosines span 2 / temperature nats: down to here one shift keeps all of them within range.
@@ -164,12 +168,34 @@ def cosines(rows: ImageBlock, candidate: ImageBlock) -> tf.Tensor:
     return product(matrix(rows["views"]), candidate["views"], (2, 2))
 
 
+def side_parts(prepared: Side) -> ImageBlock:
+    """Returns prepared side information as parts of a block, nested dicts as "side/NAME/NAME"."""
+    if not isinstance(prepared, Mapping):
+        return {_SIDE: prepared}
+    return {
+        f"{_SIDE}/{name}{path.removeprefix(_SIDE)}": values
+        for name, part in prepared.items()
+        for path, values in side_parts(part).items()
+    }
+
+
+def side_of(block: ImageBlock) -> Side:
+    """Returns a block's side information in the form in which the graph prepared it."""
+    result: dict[str, Any] = {}
+    for path, values in block.items():
+        *folders, name = path.split("/")
+        place = result
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[name] = values
+    return result[_SIDE]
+
+
 def similarities(problem: LossSettings, rows: ImageBlock, columns: ImageBlock) -> tf.Tensor:
     """The graph's `[n, m]`, in the embeddings' dtype."""
     dtype = rows["views"].dtype
-    if problem.graph.inner_product:
-        return tf.cast(product(rows["side"], columns["side"], (1, 1)), dtype)
-    similarity = problem.graph.compare(rows["side"], columns["side"])
+    by = functools.partial(product, axes=(1, 1))
+    similarity = problem.graph.compare_by(by, side_of(rows), side_of(columns))
     if similarity.shape != (count(rows), count(columns)):
         raise InputError(
             f"{type(problem.graph).__name__}: expected `compare` to return "
