@@ -9,10 +9,11 @@ import keras
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
+from xsample_tf.losses.base import shown_statistics, with_derived
 from xsample_tf.models import inputs, parts, serving, temperature, watch
 from xsample_tf.models.feeding import FedModel
 from xsample_tf.models.gradient_step import apply_gradients, check_optimizer
-from xsample_tf.models.step_metrics import projection_deviation, show, step_metrics
+from xsample_tf.models.step_metrics import StepMetrics, projection_deviation
 
 
 @keras.saving.register_keras_serializable("xsample_tf")
@@ -25,7 +26,7 @@ class XSampleModel(FedModel):
     - views: `[B, V, H, W, 3]`, or a tuple or dict of V tensors `[B, H, W, 3]`, those of a dict in
       the order of their names; floats in [0, 1], or uint8, which is scaled to that;
     - side: a dict of what the stream has ("embedding" `[B, T]`, "label" `[B]`, ...), of which the
-      loss gets what its graph names, so that another graph needs no other dataset; or that alone. A
+      loss gets what it names, so that another graph needs no other dataset; or that alone. A
       caption vector that is not finite counts as no caption, and is named in a warning;
     - sample_weight: `[B]` or `[B, 1]`.
 
@@ -49,6 +50,8 @@ class XSampleModel(FedModel):
             encoder of a range of its own.
         learn_temperature: Whether the model learns the loss's temperature, from the loss's own on
             and within 0.01 to 1, and shows it as the metric `temperature`. Defaults to False.
+        learn_bias: Whether the model learns the loss's bias, from the loss's own on, and shows it
+            as the metric `bias`. Defaults to False.
         name: As in Keras.
 
     Raises:
@@ -70,6 +73,7 @@ class XSampleModel(FedModel):
         output: str | None = None,
         input_range: tuple[float, float] | None = (0.0, 1.0),
         learn_temperature: bool = False,
+        learn_bias: bool = False,
         name: str = "x_sample_model",
         **arguments: Any,
     ):
@@ -83,15 +87,18 @@ class XSampleModel(FedModel):
             name=name,
             **arguments,
         )
-        self.log_temperature = temperature.add_temperature(self) if learn_temperature else None
-        self._means = step_metrics(learn_temperature)
+        self._learned = temperature.LearnedScalars(self, learn_temperature, learn_bias)
+        self.log_temperature = self._learned.variables.get("temperature")
+        self.bias = self._learned.variables.get("bias")
+        self._means = StepMetrics()
 
     def compile(self, *arguments: Any, **options: Any) -> None:
-        """As Keras's. Metrics get what the graph needs (or labels), and the projections.
+        """As Keras's. Metrics get the one thing that the loss needs, or labels, and projections.
 
         Raises:
-            InputError: Loss weights; an optimizer or parts from outside of the strategy's scope; an
-                optimizer that cannot be followed; a loss that takes no temperature to learn.
+            InputError: Loss weights; a subclass's own `compute_loss`; an optimizer or parts from
+                outside of the strategy's scope; an optimizer that cannot be followed; a loss that
+                takes nothing of what is learned.
         """
         given = inspect.signature(keras.Model.compile).bind(self, *arguments, **options).arguments
         if given.get("loss_weights") is not None:
@@ -99,11 +106,18 @@ class XSampleModel(FedModel):
                 f"loss_weights: expected none, since there is one loss, received "
                 f"{given['loss_weights']!r}; scale the learning rate, or give sample_weight"
             )
+        for name in ("compute_loss", "compute_metrics"):
+            if getattr(type(self), name) is not getattr(keras.Model, name):
+                raise InputError(
+                    f"{name}: expected Keras's own, received that of {type(self).__name__}, which "
+                    "this model's steps do not call; override train_step, or the loss's rows"
+                )
         super().compile(*arguments, **options)
         check_optimizer(self.optimizer)
         self._check_scope()
-        if self.log_temperature is not None:
-            temperature.start(self.log_temperature, self.loss)
+        self._learned.start(self.loss)
+        with self.distribute_strategy.scope():
+            self._means = StepMetrics(shown_statistics(self.loss), tuple(self._learned.variables))
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles as a saved model was compiled."""
@@ -112,45 +126,48 @@ class XSampleModel(FedModel):
             self.optimizer.build(self.trainable_variables)
 
     def make_train_function(self, force: bool = False) -> Callable:
-        """Makes the function of an iterator that `fit` calls."""
+        """Makes the function of an iterator that `fit` calls.
+
+        Raises:
+            InputError: There is no optimizer, or nothing to train.
+        """
+        if self.optimizer is None:
+            raise InputError("optimizer: expected one, as compile('adam', loss), received None")
+        if not self.trainable_variables:
+            raise InputError(
+                "encoder: expected weights to train, received none that is trainable; set "
+                "encoder.trainable = True, or give a projector"
+            )
         function = super().make_train_function(force)
-        if self.log_temperature is not None:  # Only now the optimizer is built for certain.
-            temperature.keep_from_decay(self.log_temperature, self.optimizer)
+        self._learned.keep_from_decay(self.optimizer)  # Only now it is built for certain.
         return function
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step: all views forward, the loss over the batch, and the optimizer's update."""
         views, side, weight = self._selected(data)
-        embeddings, penalty, backward = self._pass(self._canonical(views), training=True)
-        sources = [embeddings]
-        if self.log_temperature is not None:
-            sources.append(tf.convert_to_tensor(self.log_temperature))
+        embeddings, penalty, backward = self._pass(self._inputs(views, side), training=True)
+        learned = self._learned.values()
+        sources = [embeddings, *learned.values()]
         with tf.GradientTape() as tape:
             tape.watch(sources)
-            loss, values = self._loss_of(*sources, side=side, weight=weight, training=True)
+            loss, rows, values = self._loss_of(embeddings, learned, side, weight, training=True)
             # Gradients are summed over replicas.
             share = tf.cast(1 / self.distribute_strategy.num_replicas_in_sync, loss.dtype)
             scaled = self.optimizer.scale_loss(share * loss)
         temperature.check_no_variables(tape)
-        by_embeddings, *by_temperature = tape.gradient(scaled, sources)
+        by_embeddings, *by_learned = tape.gradient(scaled, sources)
         gradients, states = backward(by_embeddings, self.optimizer.scale_loss(share))
         trained, _, moved = self._roles()
-        if by_temperature:
-            own = [variable is self.log_temperature for variable in trained]
-            gradients = [
-                by_temperature[0] if mine else gradient
-                for mine, gradient in zip(own, gradients, strict=True)
-            ]
         finite, summed = apply_gradients(
             self.optimizer,
-            gradients,
+            self._learned.with_own(gradients, trained, by_learned),
             trained,
             list(zip(moved, states, strict=True)),
             share * (loss + penalty),
         )
-        self._means["skipped"].update_state(1 - tf.cast(finite, tf.float32))
+        self._means.by_name["skipped"].update_state(1 - tf.cast(finite, tf.float32))
         right = tf.math.is_finite(summed)
-        self._show(values, penalty, right)
+        self._show(rows, values, penalty, right)
         # With float16 a step with a sound loss is skipped to find the scale.
         scaling = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
         return watch.with_nan(self.get_metrics_result(), ~(right if scaling else finite))
@@ -158,47 +175,49 @@ class XSampleModel(FedModel):
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The same loss and metrics without an update."""
         views, side, weight = self._selected(data)
-        embeddings, penalty, _ = self._pass(self._canonical(views), training=False)
-        learned = self.log_temperature
-        learned = None if learned is None else tf.convert_to_tensor(learned)
-        _, values = self._loss_of(embeddings, learned, side, weight, training=False)
-        self._show(values, penalty, tf.constant(True))
+        embeddings, penalty, _ = self._pass(self._inputs(views, side), training=False)
+        learned = self._learned.values()
+        _, rows, values = self._loss_of(embeddings, learned, side, weight, training=False)
+        self._show(rows, values, penalty, tf.constant(True))
         return self.get_metrics_result()
+
+    def embed_batch(self, data: Any, training: bool = False) -> tf.Tensor:
+        """Returns what the loss compares of a batch as `fit` takes it, `[B, V, P]`."""
+        views, side, _ = self._selected(data)
+        return self._embed(self._inputs(views, side), training)
 
     def _loss_of(
         self,
         embeddings: tf.Tensor,
-        log_temperature: tf.Tensor | None = None,
-        side: dict[str, Any] | None = None,
-        weight: tf.Tensor | None = None,
-        training: bool = False,
-    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """The scalar loss of embeddings `[B, V, P]`, and what is shown of it."""
-        graph, needed = self.loss.graph, inputs.side_of(side, self.loss.graph)
-        learned = () if log_temperature is None else (tf.exp(log_temperature),)
-        rows, statistics = self.loss.rows(needed, embeddings, *learned)
+        learned: dict[str, tf.Tensor],
+        side: dict[str, Any],
+        weight: tf.Tensor | None,
+        training: bool,
+    ) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
+        """The scalar loss of embeddings `[B, V, P]`, its rows `[B]`, and what is shown of them."""
+        needed = inputs.side_of(side, self.loss)
+        learned = self._learned.arguments(learned)
+        rows, statistics = self.loss.rows(needed, embeddings, **learned)
         weight = inputs.weight_of(weight, rows.dtype)
         if training and self._class_weight is not None:
             if weight is not None:
                 raise InputError("class_weight: expected no sample_weight beside it, received both")
-            weight = inputs.class_weights_of(side, graph, self._class_weight, rows.dtype)
+            weight = inputs.class_weights_of(side, self.loss, self._class_weight, rows.dtype)
         loss = tf.reduce_mean(rows if weight is None else rows * weight)
-        entropy = statistics["target_entropy"]
         projections = tf.stop_gradient(embeddings)
-        values = statistics | {
+        values = with_derived(rows, statistics) | {
             "loss": loss,
-            "kl": rows - entropy,
-            "effective_positives": tf.exp(entropy),
             "projection_deviation": projection_deviation(projections),
         }
         if "substituted" in side:
             values["substituted"] = tf.cast(side["substituted"], tf.float32)
-        if learned:
-            self._means["temperature"].update_state(tf.stop_gradient(learned[0]))
+        for name, value in learned.items():
+            self._means.by_name[name].update_state(tf.stop_gradient(value))
         if self._compile_metrics is not None:
-            target = side.get("label", tf.zeros_like(rows)) if needed is None else needed
+            alone = tf.is_tensor(needed)
+            target = needed if alone else side.get("label", tf.zeros_like(rows))
             self._update_metrics(target, projections, weight)
-        return loss, values
+        return loss, rows, values
 
     def _update_metrics(
         self, target: tf.Tensor, projections: tf.Tensor, weight: tf.Tensor | None
@@ -208,14 +227,20 @@ class XSampleModel(FedModel):
         except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
             names = ", ".join(metric.name for metric in self._compile_metrics.metrics)
             raise InputError(
-                f"metrics: {names} cannot compare what the graph needs, {tuple(target.shape)}, "
+                f"metrics: {names} cannot compare what the loss needs, {tuple(target.shape)}, "
                 f"with projections {tuple(projections.shape)} ({str(error).splitlines()[0]}); "
                 "give metrics of these, or none"
             ) from error
 
-    def _show(self, values: dict[str, tf.Tensor], penalty: tf.Tensor, finite: tf.Tensor) -> None:
+    def _show(
+        self,
+        rows: tf.Tensor,
+        values: dict[str, tf.Tensor],
+        penalty: tf.Tensor,
+        finite: tf.Tensor,
+    ) -> None:
         values["loss"] += tf.cast(penalty, values["loss"].dtype)
-        show(self._means, values, finite)
+        self._means.update(rows, values, finite)
 
     def export(
         self,
@@ -266,8 +291,8 @@ class XSampleModel(FedModel):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Means since the last reset, of `METRICS`, then the metrics of `compile`."""
-        own = list(self._means.values())
+        """Means since the last reset, of the loss's statistics, then the metrics of `compile`."""
+        own = list(self._means.by_name.values())
         return own if self._compile_metrics is None else [*own, self._compile_metrics]
 
     def get_config(self) -> dict[str, Any]:
@@ -285,6 +310,7 @@ class XSampleModel(FedModel):
             "output": None,
             "input_range": self.input_range,
             "learn_temperature": self.log_temperature is not None,
+            "learn_bias": self.bias is not None,
         }
 
     @classmethod

@@ -2,7 +2,7 @@
 
 import functools
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -34,6 +34,7 @@ class EncodingModel(DistributedModel):
         for part, layer in (("encoder", encoder), ("projector", projector)):
             if layer is not None:
                 parts.check_part(part, layer)
+                parts.check_one_input(part, layer)
         parts.check_channels_last(encoder)
         if microbatch_size is not None and (
             not isinstance(microbatch_size, numbers.Integral) or microbatch_size < 1
@@ -51,15 +52,28 @@ class EncodingModel(DistributedModel):
         self.built = True
 
     def call(self, images: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Returns the encoder's output `[B, D]` for images `[B, H, W, 3]`.
+        """Returns the encoder's output `[B, D]`.
+
+        Args:
+            images: `[B, H, W, 3]`, floating, or uint8, which is scaled as in `fit`.
+            training: As in Keras.
 
         Raises:
-            InputError: Images of another rank, such as several views.
+            InputError: Images of another rank, such as several views, or of another dtype.
         """
         if len(images.shape) != 4:
             raise InputError(
                 f"expected images [B, H, W, 3], received {tuple(images.shape)}; several views "
                 "[B, V, H, W, 3] are for fit and evaluate"
+            )
+        dtype = keras.backend.standardize_dtype(images.dtype)
+        if dtype == "uint8" and self.input_range is not None:
+            low, high = self.input_range
+            scale = (high - low) / 255
+            images = low + scale * keras.ops.cast(images, self.encoder.compute_dtype)
+        elif dtype != "uint8" and not keras.backend.is_float_dtype(dtype):
+            raise InputError(
+                f"expected floating or uint8 images, received {dtype} {tuple(images.shape)}"
             )
         return self.encoder(images, training=training)
 
@@ -103,8 +117,17 @@ class EncodingModel(DistributedModel):
     def _finished(self, views: microbatching.ViewTensors) -> tf.Tensor:
         return self._canonical(self.finish_views(*views)) if isinstance(views, tuple) else views
 
+    def _inputs(self, views: Any, side: Mapping[str, Any]) -> microbatching.Inputs:
+        """What of a batch passes the parts: `_embed` takes a microbatch of it."""
+        del side
+        return self._canonical(views)
+
+    def _embed(self, given: microbatching.Inputs, training: bool) -> tf.Tensor:
+        """What the loss compares, `[b, V, P]`, of `_inputs`."""
+        return self.embed_views(given, training)
+
     def _pass(
-        self, views: microbatching.ViewTensors, training: bool
+        self, given: microbatching.Inputs, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor, microbatching.Backward]:
         """Embeddings, penalty, and what takes the gradient: see `microbatching`."""
         roles = self._roles()
@@ -113,23 +136,23 @@ class EncodingModel(DistributedModel):
         )
         function = self._compiled_encode if self.encoder_is_compiled else self._encode
 
-        def encode(weights: list, states: list, views: microbatching.ViewTensors) -> tuple:
-            return function(weights, frozen, states, views, training)
+        def encode(weights: list, states: list, given: microbatching.Inputs) -> tuple:
+            return function(weights, frozen, states, given, training)
 
         size = self.microbatch_size
-        images = tf.nest.flatten(views)[0].shape[0]
+        images = tf.nest.flatten(given)[0].shape[0]
         few = not training and images is not None and images < (size or 0)
         if size is None or images == size or few:
-            return microbatching.full_batch(encode, weights, states, views)
+            return microbatching.full_batch(encode, weights, states, given)
         if not training:
-            padded, images = microbatching.padded(views, size)
+            padded, images = microbatching.padded(given, size)
             embeddings, penalty, backward = microbatching.microbatched(
                 encode, weights, states, padded, size
             )
             return embeddings[:images], penalty, backward
         overwritten = [is_overwritten(variable) for variable in roles[0]]
         return microbatching.microbatched(
-            encode, weights, states, views, size, self._collective, overwritten
+            encode, weights, states, given, size, self._collective, overwritten
         )
 
     def _encode(
@@ -137,17 +160,17 @@ class EncodingModel(DistributedModel):
         weights: list,
         frozen: list,
         states: list,
-        views: microbatching.ViewTensors,
+        given: microbatching.Inputs,
         training: bool,
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        """`embed_views` as a function of all values that it reads."""
+        """`_embed` as a function of all values that it reads."""
         roles = self._roles()
         values = [*weights, *frozen, *states]
         variables = [variable for role in roles for variable in role]
         with keras.StatelessScope(
             list(zip(variables, values, strict=True)), collect_losses=True
         ) as scope:
-            embeddings = self.embed_views(views, training)
+            embeddings = self._embed(given, training)
             penalty = tf.cast(sum(self.losses, 0.0), embeddings.dtype)
             states = [scope.get_current_value(state) for state in roles[2]]
         unknown = scope.state_mapping.keys() - {id(variable) for variable in variables}

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
+from xsample_tf.losses.base import needed_features, reader_of
 from xsample_tf.models import inputs, microbatching, pixels, watch
 from xsample_tf.models.encoding import EncodingModel
 
@@ -38,7 +39,8 @@ class FedModel(EncodingModel):
                 was not finite, end the training; by default they are warned of.
 
         Raises:
-            InputError: What was given does not fit; or more steps were skipped than allowed.
+            InputError: What was given does not fit; a dataset without an end has no number of
+                steps; or more steps were skipped than allowed.
         """
         watching = watch.Watch(options.pop("max_skipped", None))
         given = inspect.signature(keras.Model.fit).bind(self, x, y, *arguments, **options).arguments
@@ -57,6 +59,9 @@ class FedModel(EncodingModel):
         else:
             several = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
             given["callbacks"] = [*filter(None, several), watching]
+        inputs.check_ends(given.get("x"), given.get("steps_per_epoch"), "steps_per_epoch")
+        held_out = given.get("validation_data")
+        inputs.check_ends(held_out, given.get("validation_steps"), "validation_steps")
         self._looked_at = False
         try:
             return super().fit(**given)
@@ -72,6 +77,7 @@ class FedModel(EncodingModel):
         given.pop("self")
         given |= given.pop("kwargs", {})
         whole = self._joined(*(given.get(name) for name in _DATA))
+        inputs.check_ends(given.get("x"), given.get("steps"), "steps")
         self._looked_at = False
         result = super().evaluate(**given | dict(zip(_DATA, whole, strict=True)))
         self.unusable_captions.look()
@@ -94,10 +100,12 @@ class FedModel(EncodingModel):
 
     def _joined(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
         """Arrays as Keras's adapters take them; strings they do not."""
-        if isinstance(y, Mapping) and self.compiled:
-            y = self._selected((x, y))[1]
-            for name, value in y.items():
-                inputs.check_numbers(value, name, type(self.loss.graph).__name__)
+        if self.compiled and y is not None and not isinstance(y, list | tuple):
+            side = {
+                name: inputs.array_of(value, name, reader_of(self.loss))
+                for name, value in self._selected((x, y))[1].items()
+            }
+            y = side if isinstance(y, Mapping) else next(iter(side.values()), y)
         return inputs.joined(x, y, sample_weight)
 
     def _function_key(self) -> Any:
@@ -106,17 +114,23 @@ class FedModel(EncodingModel):
     def _selected(self, data: Any) -> tuple[Any, dict[str, Any], Any]:
         """Views, side information and weight of a batch, as far as the step needs them."""
         loss = self.loss
-        if getattr(loss, "reduction", None) != "sum_over_batch_size" or not hasattr(loss, "rows"):
+        usable = hasattr(loss, "rows") and (hasattr(loss, "features") or hasattr(loss, "graph"))
+        if getattr(loss, "reduction", None) != "sum_over_batch_size" or not usable:
             raise InputError(
                 "loss: expected compile(loss=XSampleContrastiveLoss(...)) with its default "
                 f"reduction, received {loss!r}"
             )
+        return inputs.select(data, loss, self._more())
+
+    def _more(self) -> tuple[str, ...]:
+        """Names of side information that is kept beside what the loss needs, where it is there."""
         labels = self._class_weight is not None or self._compile_metrics is not None
-        return inputs.select(data, loss.graph, ("label",) if labels else ())
+        return ("label",) if labels else ()
 
     def _admitted(self, data: Any, training: bool) -> Any:
         batch = self._on_devices(self._selected(data))
         for views, side, weight in self._shares(batch):
+            pixels.check_structure(views, self.finish_views is not None)
             images = inputs.check_rows(views, side, weight)
             if training and None not in (self.microbatch_size, images):
                 microbatching.check_size(images, self.microbatch_size)
@@ -173,14 +187,15 @@ class FedModel(EncodingModel):
         metrics = self._compile_metrics
         if metrics is None or metrics.built:
             return
-        target = side.get(self.loss.graph.features, side.get("label"))
+        names = needed_features(self.loss)
+        target = side.get(names[0] if len(names) == 1 else "label")
         target_shape = (None,) if target is None else (None, *target.shape[1:])
         size = getattr(self.projector or self.encoder, "output_shape", (None, None))[-1]
         with self.distribute_strategy.scope():
             metrics.build(keras.KerasTensor(target_shape), keras.KerasTensor((None, None, size)))
 
     def _remarks(self, data: Any) -> dict[str, tf.Tensor]:
-        missing = inputs.captionless(self._selected(data)[1], self.loss.graph)
+        missing = inputs.captionless(self._selected(data)[1], self.loss)
         return {} if missing is None else {"captionless": missing}
 
     def _take_remarks(self, data: Any, remarks: dict[str, Any]) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
-from xsample_tf.graphs import LabelGraph, SimilarityGraph
+from xsample_tf.graphs import LabelGraph
+from xsample_tf.losses.base import needed_features, quoted, reader_of, takes_several
 
 # Keys under which arrays pass Keras's adapter, which knows one target with one weight each.
 _ARRAYS = ("views of fit", "side information of fit", "weights of fit")
@@ -36,7 +37,7 @@ def joined(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
     arrays = tf.nest.flatten(given)
     if len(given) < 2 or not all(hasattr(leaf, "shape") for leaf in arrays):
         return x, y, sample_weight
-    if len({len(array) for array in arrays if len(array.shape)}) > 1:
+    if len({array.shape[0] for array in arrays if len(array.shape)}) > 1:
         raise InputError(
             "expected arrays with one row for each image, received "
             + ", ".join(f"{name} {shapes(part)}" for name, part in given.items())
@@ -46,18 +47,16 @@ def joined(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
     return dict(zip(_ARRAYS, (x, y, sample_weight), strict=True)), None, None
 
 
-def select(
-    data: Any, graph: SimilarityGraph, more: Iterable[str] = ()
-) -> tuple[Any, dict[str, Any], Any]:
+def select(data: Any, loss: Any, more: Iterable[str] = ()) -> tuple[Any, dict[str, Any], Any]:
     """Returns views, side information and weight (or None) of a batch, and nothing else of it.
 
     Args:
         data: What a dataset yields: `(views, side)`, `(views, side, sample_weight)` or views.
-        graph: Decides what of a dict of side information is kept.
+        loss: Decides what of a dict of side information is kept.
         more: Names that are kept beside it, where they are there.
 
     Raises:
-        InputError: Side information that the graph needs is missing, or weights are several.
+        InputError: Side information that the loss needs is missing, or weights are several.
     """
     views, side, weight = keras.utils.unpack_x_y_sample_weight(_without_optionals(data))
     if isinstance(views, dict) and _ARRAYS[0] in views:
@@ -67,23 +66,43 @@ def select(
             f"sample_weight: expected [B] or [B, 1], received {shapes(weight)}; one weight counts "
             "for the whole image"
         )
-    name = graph.features
+    names = needed_features(loss)
     if not isinstance(side, Mapping):
-        if isinstance(side, list | tuple):
-            raise InputError(
-                f"{type(graph).__name__}: expected {name!r}, or a dict with it, received a "
-                f"{type(side).__name__} of {len(side)}: {shapes(side)}"
-            )
-        # A graph of indices needs nothing, so that a lone y can only be labels, for metrics.
-        side = {} if side is None else {"label" if name == "index" else name: side}
-    if name != "index" and name not in side:
+        side = {} if side is None else {_lone(side, names, loss): side}
+    missing = tuple(name for name in names if name not in side)
+    if missing:
         raise InputError(
-            f"{type(graph).__name__}: expected {name!r} in the dataset, received "
+            f"{reader_of(loss)}: expected {quoted(missing)} in the dataset, received "
             f"{', '.join(sorted(map(str, side))) or 'nothing'}; prepare the data with it or use "
             "another graph"
         )
-    wanted = {name, _EXTRAS, *more} - {"index"}
+    wanted = {*names, _EXTRAS, *more}
     return views, {key: side[key] for key in sorted(wanted) if key in side}, weight
+
+
+def _lone(side: Any, names: tuple[str, ...], loss: Any) -> str:
+    """What side information is that came without a name."""
+    if isinstance(side, list | tuple):
+        raise InputError(
+            f"{reader_of(loss)}: expected {quoted(names or ('index',))}, or a dict with it, "
+            f"received a {type(side).__name__} of {len(side)}: {shapes(side)}"
+        )
+    if len(names) > 1:
+        raise InputError(
+            f"{reader_of(loss)}: expected a dict with {quoted(names)}, received {shapes(side)}"
+        )
+    # A graph of indices needs nothing, so that a lone y can only be labels, for metrics.
+    return names[0] if names else "label"
+
+
+def check_ends(data: Any, steps: int | None, name: str) -> None:
+    """Raises `InputError` for a dataset that repeats without end and without a number of steps."""
+    if steps is None and isinstance(data, tf.data.Dataset):
+        if int(data.cardinality()) == tf.data.INFINITE_CARDINALITY:
+            raise InputError(
+                f"{name}: expected a number of steps for a dataset that repeats without end, "
+                f"received None; give {name}, or leave out repeat()"
+            )
 
 
 def _without_optionals(data: Any) -> Any:
@@ -134,32 +153,41 @@ def weight_of(weight: Any, dtype: tf.DType) -> tf.Tensor | None:
     return tf.cast(weight[:, 0] if flat else weight, dtype)
 
 
-def side_of(side: Mapping[str, Any], graph: SimilarityGraph) -> tf.Tensor | None:
-    """What the graph needs of the selected side information; None for a graph of indices.
+def side_of(side: Mapping[str, Any], loss: Any) -> tf.Tensor | dict[str, tf.Tensor] | None:
+    """What the loss needs of the selected side information, as its `rows` takes it.
 
     A caption vector that is not finite becomes zero: an image without a caption, see `captionless`.
+
+    Returns:
+        A tensor; a dict of them for a loss that names its features in a tuple; None for one that
+        needs the index alone.
 
     Raises:
         InputError: Strings, or ragged or sparse values.
     """
-    name = graph.features
-    if name == "index":
-        return None
-    value = as_numbers(side[name], name, type(graph).__name__)
-    missing = captionless(side, graph)
-    if missing is None:
-        return value
-    return tf.where(missing[:, tf.newaxis], tf.zeros_like(value), value)
+    names = needed_features(loss)
+    found = {name: as_numbers(side[name], name, reader_of(loss)) for name in names}
+    missing = captionless(side, loss)
+    if missing is not None:
+        vectors = found["embedding"]
+        found["embedding"] = tf.where(missing[:, tf.newaxis], tf.zeros_like(vectors), vectors)
+    if takes_several(loss):
+        return found
+    return found[names[0]] if names else None
 
 
-def captionless(side: Mapping[str, Any], graph: SimilarityGraph) -> tf.Tensor | None:
+def captionless(side: Mapping[str, Any], loss: Any) -> tf.Tensor | None:
     """Whose caption vector is not finite, bool `[B]`; None where that cannot be."""
-    if graph.features != "embedding":
+    if "embedding" not in needed_features(loss):
         return None
-    value = as_numbers(side["embedding"], "embedding", type(graph).__name__)
-    if not value.dtype.is_floating or value.shape.rank != 2:
+    return not_finite(as_numbers(side["embedding"], "embedding", reader_of(loss)))
+
+
+def not_finite(vectors: tf.Tensor) -> tf.Tensor | None:
+    """Which of some vectors `[B, T]` are not finite, bool `[B]`; None where none can be."""
+    if not vectors.dtype.is_floating or vectors.shape.rank != 2:
         return None
-    return ~tf.reduce_all(tf.math.is_finite(value), axis=1)
+    return ~tf.reduce_all(tf.math.is_finite(vectors), axis=1)
 
 
 def as_numbers(value: Any, name: str, reader: str) -> tf.Tensor:
@@ -177,12 +205,28 @@ def as_numbers(value: Any, name: str, reader: str) -> tf.Tensor:
     return value
 
 
+def array_of(value: Any, name: str, reader: str) -> Any:
+    """Side information as Keras's adapters take it: a column of pandas as its array.
+
+    Raises:
+        InputError: Strings, or anything else but numbers.
+    """
+    value = value.to_numpy() if hasattr(value, "to_numpy") else value
+    check_numbers(value, name, reader)
+    return value
+
+
 def check_numbers(value: Any, name: str, reader: str) -> None:
     """Raises `InputError` for a tensor or an array of strings."""
     dtype = getattr(value, "dtype", None)
-    if dtype is not None and tf.as_dtype(dtype) == tf.string:
+    try:
+        numbers = dtype is None or tf.as_dtype(dtype) != tf.string
+    except TypeError:  # As datetime64.
+        numbers = False
+    if not numbers:
+        kind = "strings" if dtype == tf.string or dtype.kind in "OSU" else str(dtype)
         raise InputError(
-            f"{reader}: expected {name!r} as numbers, received strings {tuple(value.shape)}; "
+            f"{reader}: expected {name!r} as numbers, received {kind} {tuple(value.shape)}; "
             + (
                 "number the classes, as keras.layers.StringLookup does"
                 if name == "label"
@@ -212,7 +256,7 @@ def check_class_weight(class_weight: Any) -> dict[int, float] | None:
 
 
 def class_weights_of(
-    side: Mapping[str, Any], graph: SimilarityGraph, class_weight: dict[int, float], dtype: tf.DType
+    side: Mapping[str, Any], loss: Any, class_weight: dict[int, float], dtype: tf.DType
 ) -> tf.Tensor:
     """The weight `[B]` of each image's class; 1 for a class without one.
 
@@ -225,6 +269,7 @@ def class_weights_of(
             f"{', '.join(sorted(side)) or 'nothing'}; give sample_weight instead"
         )
     label = as_numbers(side["label"], "label", "class_weight")
+    graph = getattr(loss, "graph", None) or getattr(loss, "labels", None)
     numbers = (graph if isinstance(graph, LabelGraph) else LabelGraph()).prepare(label)
     table = np.ones(max(class_weight) + 2)
     for number, weight in class_weight.items():

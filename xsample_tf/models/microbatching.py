@@ -15,16 +15,18 @@ from xsample_tf.errors import InputError
 Tensors = list[tf.Tensor]
 # What views are: `[b, V, H, W, 3]`, or what becomes them on the device, each part `[b, V, ...]`.
 ViewTensors = tf.Tensor | tuple[tf.Tensor, ...]
-# Of weights, states and views: embeddings `[b, V, P]`, the scalar penalty of
+# What passes the encoder: views, or a dict of them and of what else has a row for each image.
+Inputs = ViewTensors | dict[str, Any]
+# Of weights, states and inputs: embeddings `[b, V, P]`, the scalar penalty of
 # regularisers, and the states afterwards.
-Encode = Callable[[Tensors, Tensors, ViewTensors], tuple[tf.Tensor, tf.Tensor, Tensors]]
+Encode = Callable[[Tensors, Tensors, Inputs], tuple[tf.Tensor, tf.Tensor, Tensors]]
 # Of the loss's gradients by embeddings and penalty: its gradients by weights, and the states
 # afterwards.
 Backward = Callable[[tf.Tensor, tf.Tensor], tuple[list[tf.Tensor | None], Tensors]]
 
 
 def full_batch(
-    encode: Encode, weights: Tensors, states: Tensors, views: ViewTensors
+    encode: Encode, weights: Tensors, states: Tensors, given: Inputs
 ) -> tuple[tf.Tensor, tf.Tensor, Backward]:
     """All images in one pass, whose activations are kept until the gradient is taken.
 
@@ -33,7 +35,7 @@ def full_batch(
     """
     with tf.GradientTape() as tape:
         tape.watch(weights)
-        embeddings, penalty, moved = encode(weights, states, views)
+        embeddings, penalty, moved = encode(weights, states, given)
     _check_known(tape)
 
     def backward(by_embeddings: tf.Tensor, by_penalty: tf.Tensor) -> tuple[list, Tensors]:
@@ -47,7 +49,7 @@ def microbatched(
     encode: Encode,
     weights: Tensors,
     states: Tensors,
-    views: ViewTensors,
+    given: Inputs,
     size: int,
     unrolled: bool = False,
     overwritten: Sequence[bool] = (),
@@ -62,7 +64,7 @@ def microbatched(
         encode: As for `full_batch`.
         weights: As for `full_batch`.
         states: As for `full_batch`.
-        views: As for `full_batch`.
+        given: As for `full_batch`.
         size: Images in a microbatch.
         unrolled: Writes the passes out one by one, since a loop cannot hold collectives, as those
             of synchronised batch norm.
@@ -75,7 +77,7 @@ def microbatched(
     Raises:
         InputError: A size that does not divide the batch.
     """
-    batch = tf.nest.flatten(views)[0].shape[0]
+    batch = tf.nest.flatten(given)[0].shape[0]
     if batch is not None:
         check_size(batch, size)
     elif unrolled:
@@ -84,11 +86,11 @@ def microbatched(
             "several; batch the dataset with drop_remainder=True"
         )
     # Of a batch that is not known while tracing, the door has looked at the size.
-    count = (tf.shape(tf.nest.flatten(views)[0])[0] if batch is None else batch) // size
-    views = tf.nest.map_structure(lambda x: tf.reshape(x, [count, size, *x.shape[1:]]), views)
+    count = (tf.shape(tf.nest.flatten(given)[0])[0] if batch is None else batch) // size
+    given = tf.nest.map_structure(lambda x: tf.reshape(x, [count, size, *x.shape[1:]]), given)
 
-    def microbatch(index: tf.Tensor) -> ViewTensors:
-        return tf.nest.map_structure(lambda x: x[index], views)
+    def microbatch(index: tf.Tensor) -> Inputs:
+        return tf.nest.map_structure(lambda x: x[index], given)
 
     def embed(index: tf.Tensor, loop: Any) -> Any:
         states, penalty, embeddings = loop
@@ -141,12 +143,12 @@ def check_size(images: int, size: int) -> None:
         )
 
 
-def padded(views: ViewTensors, size: int) -> tuple[ViewTensors, tf.Tensor]:
-    """Views filled up with zeros to whole microbatches, and how many images there were.
+def padded(given: Inputs, size: int) -> tuple[Inputs, tf.Tensor]:
+    """Inputs filled up with zeros to whole microbatches, and how many images there were.
 
     For evaluation only, where an image changes nothing for the others.
     """
-    images = tf.shape(tf.nest.flatten(views)[0])[0]
+    images = tf.shape(tf.nest.flatten(given)[0])[0]
     more = -images % size
 
     def fill(part: tf.Tensor) -> tf.Tensor:
@@ -154,7 +156,7 @@ def padded(views: ViewTensors, size: int) -> tuple[ViewTensors, tf.Tensor]:
         full = tf.pad(part, [[0, more]] + [[0, 0]] * (part.shape.rank - 1))
         return tf.ensure_shape(full, [rows, *part.shape[1:]])
 
-    return tf.nest.map_structure(fill, views), images
+    return tf.nest.map_structure(fill, given), images
 
 
 def _check_known(tape: tf.GradientTape) -> None:

@@ -30,6 +30,16 @@ def check_part(part: str, layer: Any) -> None:
         )
 
 
+def check_one_input(part: str, layer: keras.Layer) -> None:
+    """Raises `InputError` for a functional model of several inputs."""
+    taken = getattr(layer, "inputs", None)
+    if isinstance(taken, list) and len(taken) > 1:
+        raise InputError(
+            f"{part}: expected a model of one input, received inputs {shapes(taken)}; give one "
+            "that fills in the others, as keras.Model(images, full([images, constants]))"
+        )
+
+
 def check_channels_last(encoder: keras.Layer) -> None:
     """Raises `InputError` where images have their channels before their sides."""
     taken = input_shape(encoder)

@@ -3,12 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
 from xsample_tf.models.inputs import shapes
 
+BYTES = (0.0, 255.0)
+# A `Rescaling` by less than this is of pixels up to 255: 1/255, 1/128 and 1/127.5 are used.
+_DIVIDES = 1 / 64
 # How far views may leave their range before they are taken for another one: resampling overshoots.
 _TOLERANCE = 0.1
 # Images whose finished views are looked at before the first step.
@@ -46,10 +50,7 @@ def views_of(
             raise InputError(f"views: expected V views of one shape, received {shapes(views)}")
         parts = [tf.stack(parts, axis=1)]
     if len(parts) != 1 or parts[0].shape.rank != 5:
-        raise InputError(
-            f"expected views [B, V, H, W, 3], or a tuple or dict of V views [B, H, W, 3], received "
-            f"{shapes(views)}; data.load and tf.stack(list_of_views, axis=1) give this form"
-        )
+        raise _structure_error(views)
     result = parts[0]
     if not result.shape[2:].is_compatible_with(image_shape) or _channels_first(result.shape):
         sides = ", ".join(
@@ -62,6 +63,34 @@ def views_of(
             + ("; transpose channels to the end" if _channels_first(result.shape) else "")
         )
     return result
+
+
+def check_structure(views: Any, in_parts: bool) -> None:
+    """Raises `InputError` for views that are not dense, or a tensor of another rank.
+
+    Args:
+        views: As a dataset yields them.
+        in_parts: Whether they may be a tuple of what views are made of.
+    """
+    parts = tf.nest.flatten(views)
+    for part in parts:
+        if isinstance(part, tf.RaggedTensor | tf.SparseTensor):
+            raise InputError(
+                f"views: expected dense tensors, received a {type(part).__name__} "
+                f"{tuple(part.shape)}; bring images to one size, and batch as many views of each"
+            )
+    if not (in_parts and isinstance(views, list | tuple)) and len(parts) == 1:
+        shape = parts[0].shape
+        if getattr(shape, "rank", 0) is not None and len(shape) != 5:
+            raise _structure_error(views)
+
+
+def _structure_error(views: Any) -> InputError:
+    return InputError(
+        "expected views [B, V, H, W, 3], or a tuple or dict of V views [B, H, W, 3], received "
+        f"{shapes(views)}; batch the dataset, and stack views by tf.stack(list_of_views, axis=1) "
+        "or give them in a tuple of their own, as ((first, second), side)"
+    )
 
 
 def _channels_first(shape: tf.TensorShape) -> bool:
@@ -118,3 +147,16 @@ def check_input_range(input_range: Any) -> tuple[float, float] | None:
             f"input_range: expected (lowest, highest) or None, received {input_range!r}"
         )
     return low, high
+
+
+def own_range(model: keras.Layer) -> tuple[float, float]:
+    """Returns the range of pixels that a Keras model takes, by the first layer that scales them.
+
+    (0, 255) where that divides by so much, as in many of `keras.applications`, else (0, 1).
+    """
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Rescaling):
+            return BYTES if np.max(np.abs(layer.scale)) < _DIVIDES else (0.0, 1.0)
+        if isinstance(layer, keras.layers.Normalization):
+            return BYTES if np.max(np.abs(layer.mean)) > 1 else (0.0, 1.0)
+    return 0.0, 1.0

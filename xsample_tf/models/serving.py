@@ -1,15 +1,66 @@
 """An encoder as a SavedModel that needs TensorFlow alone."""
 
 import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from xsample_tf import tensors
 from xsample_tf.data import views
 from xsample_tf.errors import InputError
+from xsample_tf.models.caption_side import CaptionSide
 
 _HALF_PRECISION = ("float16", "bfloat16")
+
+
+class TextSide(tf.Module):
+    """What a model of two towers compares, in one space: strings to unit vectors, and projections.
+
+    Args:
+        read: Strings `[B]` to what the text tower takes, in TensorFlow: a tokenizer, or a frozen
+            encoder of sentences; a `tf.Module`.
+        towers: Keras layers that make vectors `[B, P]` of that, one after the other.
+        projector: Keras layer from the image encoder's `[B, D]` to `[B, P]`; None where that is P.
+
+    Attributes:
+        size: P.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[tf.Tensor], tf.Tensor],
+        towers: Sequence[keras.Layer],
+        projector: keras.Layer | None,
+    ):
+        super().__init__()
+        self._read, self._towers = read, [in_float32(part) for part in towers]
+        self._projector = None if projector is None else in_float32(projector)
+        self.size = int(self.embed(tf.constant(["a photo"]))["embedding"].shape[-1])
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "texts")], autograph=False)
+    def embed(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns {"embedding": float32 `[B, P]` of unit length} of strings `[B]` in UTF-8."""
+        vectors = self._read(texts)
+        for part in self._towers:
+            vectors = part(vectors, training=False)
+        return {"embedding": tensors.unit_rows(tf.cast(vectors, tf.float32))}
+
+    def endpoints(self) -> dict[str, Callable]:
+        """Returns the signatures of texts that the images' SavedModel has too."""
+        return {"embed_text": self.embed}
+
+    def card(self, size: int) -> dict[str, int]:
+        """Returns what the model card says of it, for an encoder of vectors `[B, size]`."""
+        return {"embedding_size": self.size, "feature_size": size}
+
+    def of_images(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns unit vectors `[B, P]` of an image encoder's output, and that as "features"."""
+        projected = features
+        if self._projector is not None:
+            projected = tf.cast(self._projector(features, training=False), tf.float32)
+        return {"embedding": tensors.unit_rows(projected), "features": features}
 
 
 def save_signatures(
@@ -17,8 +68,13 @@ def save_signatures(
     path: str | os.PathLike,
     image_size: int,
     input_range: tuple[float, float] = (0.0, 1.0),
+    texts: TextSide | CaptionSide | None = None,
 ) -> None:
-    """Writes a SavedModel with `serving_default(images)` and `embed_jpeg(jpeg)`.
+    """Writes a SavedModel with four signatures from images to vectors.
+
+    `serving_default(images)` and `embed_jpeg(jpeg)` bring images of any size to size.
+    `embed_image(image)` and `embed_pixels(pixels)` take one image of the encoder's own size, float
+    `[1, S, S, 3]` in [0, 1] and uint8: they have no operation that TFLite lacks.
 
     Args:
         encoder: Keras model from images `[B, H, W, 3]` to `[B, D]`.
@@ -26,6 +82,9 @@ def save_signatures(
         image_size: Side of the images that the encoder gets.
         input_range: Lowest and highest pixel that the encoder takes. The signatures take images in
             [0, 1] whatever it is. Defaults to (0, 1).
+        texts: What of texts is near images. A `TextSide` adds `embed_text(texts)`, and has all
+            signatures give unit vectors in one space; the encoder's output is "features" then. A
+            `CaptionSide` adds the output "caption_embedding". Defaults to None.
     """
     low, high = input_range
     view = views.Evaluation(image_size)
@@ -34,7 +93,8 @@ def save_signatures(
     def embed(images: tf.Tensor) -> dict[str, tf.Tensor]:
         if (low, high) != (0, 1):
             images = low + (high - low) * images
-        return {"embedding": tf.cast(encoder(images, training=False), tf.float32)}
+        features = tf.cast(encoder(images, training=False), tf.float32)
+        return {"embedding": features} if texts is None else texts.of_images(features)
 
     def prepare(image: tf.Tensor) -> tf.Tensor:
         return tf.ensure_shape(view(image, tf.zeros([2], tf.int32))[0], shape.shape)
@@ -57,12 +117,26 @@ def save_signatures(
         images = tf.map_fn(decode, jpeg, fn_output_signature=shape)
         return embed(images)
 
+    def embed_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        return embed(tf.cast(pixels, tf.float32) / 255)
+
     archive = keras.export.ExportArchive()
-    archive.track(encoder)
+    # The tables in them are looked for in a module: of a layer, Keras saves all weights twice.
+    tables = tf.Module()
+    tables.parts = [encoder] if texts is None else [encoder, texts]
+    archive.track(tables)
     images = tf.TensorSpec([None, None, None, 3], tf.float32, name="images")
     archive.add_endpoint("serving_default", serve, input_signature=[images])
     jpeg = tf.TensorSpec([None], tf.string, name="jpeg")
     archive.add_endpoint("embed_jpeg", embed_jpeg, input_signature=[jpeg])
+    one = [1, *shape.shape]
+    image = tf.TensorSpec(one, tf.float32, name="image")
+    archive.add_endpoint("embed_image", embed, input_signature=[image])
+    pixels = tf.TensorSpec(one, tf.uint8, name="pixels")
+    archive.add_endpoint("embed_pixels", embed_pixels, input_signature=[pixels])
+    if texts is not None:
+        for name, endpoint in texts.endpoints().items():
+            archive.add_endpoint(name, endpoint)
     archive.write_out(str(path), verbose=False)
 
 

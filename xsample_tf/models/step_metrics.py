@@ -1,7 +1,7 @@
 """The metrics of a training step."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -9,19 +9,9 @@ import tensorflow as tf
 from xsample_tf import tensors
 from xsample_tf.models.gradient_step import over_replicas
 
-# What is shown of a step: means over images, and over replicas; the number of steps skipped.
-METRICS = (
-    "loss",
-    "kl",
-    "target_entropy",
-    "effective_positives",
-    "own_mass",
-    "alignment",
-    "uniformity",
-    "projection_deviation",
-    "substituted",
-    "skipped",
-)
+# What is shown of a step after the loss and its statistics: means over images, and over replicas;
+# the number of steps skipped.
+_OF_ANY_LOSS = ("projection_deviation", "substituted", "skipped")
 
 
 class FiniteMean(keras.metrics.Mean):
@@ -56,29 +46,36 @@ class Latest(ReplicaCount):
         self.total.assign(value)
 
 
-def step_metrics(learned_temperature: bool) -> dict[str, keras.metrics.Metric]:
-    """Returns the metrics of a model by name, `METRICS` first."""
-    kinds = {"loss": FiniteMean, "skipped": ReplicaCount}
-    found = {name: kinds.get(name, keras.metrics.Mean)(name) for name in METRICS}
-    return found | ({"temperature": Latest("temperature")} if learned_temperature else {})
-
-
-def show(
-    metrics: Mapping[str, keras.metrics.Metric], values: Mapping[str, tf.Tensor], finite: tf.Tensor
-) -> None:
-    """Takes values into means over images, unless the step's loss is not finite.
+class StepMetrics:
+    """The metrics of a model's steps, by name and in the order in which they are shown.
 
     Args:
-        metrics: By name.
-        values: Of one batch, each `[B]`; a scalar stands for all its images.
-        finite: Bool scalar.
+        statistics: Names of what is shown of the loss's rows.
+        learned: Names of what the model learns beside its weights, such as "temperature".
     """
-    images = tf.shape(values["kl"])[0]
-    for name, value in values.items():
-        counts = tf.fill(tf.shape(value), tf.cast(finite, tf.float32))
-        if value.shape.rank == 0:
-            counts *= tf.cast(images, tf.float32)
-        metrics[name].update_state(tf.where(finite, value, 0), counts)
+
+    def __init__(self, statistics: Sequence[str] = (), learned: Sequence[str] = ()):
+        kinds = {"loss": FiniteMean, "skipped": ReplicaCount, **dict.fromkeys(learned, Latest)}
+        names = ("loss", *statistics, *_OF_ANY_LOSS, *learned)
+        self.by_name = {name: kinds.get(name, keras.metrics.Mean)(name) for name in names}
+
+    def update(self, rows: tf.Tensor, values: Mapping[str, tf.Tensor], finite: tf.Tensor) -> None:
+        """Takes values into means over images, unless the step's loss is not finite.
+
+        Args:
+            rows: The loss `[B]` of the images.
+            values: Of one batch, each `[B]`; a scalar stands for all its images. One that is not
+                shown is passed over.
+            finite: Bool scalar.
+        """
+        for name, metric in self.by_name.items():
+            if name not in values:
+                continue
+            value = values[name]
+            counts = tf.fill(tf.shape(value), tf.cast(finite, tf.float32))
+            if value.shape.rank == 0:
+                counts *= tf.cast(tf.shape(rows)[0], tf.float32)
+            metric.update_state(tf.where(finite, value, 0), counts)
 
 
 def projection_deviation(embeddings: tf.Tensor) -> tf.Tensor:

@@ -1,7 +1,11 @@
-"""A temperature that the model learns beside its weights (CLIP, arXiv 2103.00020, section 2.5)."""
+"""A temperature and a bias that the model learns beside its weights.
+
+The temperature is CLIP's (arXiv 2103.00020, section 2.5), the bias SigLIP's (arXiv 2303.15343).
+"""
 
 import inspect
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,7 +15,6 @@ from xsample_tf.errors import InputError
 
 # CLIP keeps its temperature from falling below 0.01, where training is unstable.
 RANGE = (0.01, 1.0)
-NAME = "log_temperature"
 
 
 class Clamp(keras.constraints.Constraint):
@@ -22,40 +25,98 @@ class Clamp(keras.constraints.Constraint):
         return keras.ops.clip(w, *(math.log(end) for end in RANGE))
 
 
-def add_temperature(model: keras.Model) -> keras.Variable:
-    """Returns a new weight of the model: the temperature's logarithm, NaN until `start`."""
-    nothing = keras.initializers.Constant(math.nan)
-    return model.add_weight(shape=(), initializer=nothing, constraint=Clamp(), name=NAME)
+class LearnedScalars:
+    """What a loss is given of a model's own variables.
 
+    Args:
+        model: Gets a scalar weight for each, NaN until `start`.
+        temperature: Whether there is a temperature, learned as its logarithm.
+        bias: Whether there is a bias.
 
-def start(variable: keras.Variable, loss: Any) -> None:
-    """Has a temperature that no training has moved begin at the loss's own.
-
-    Raises:
-        InputError: The loss does not take a temperature, or its own is out of range.
+    Attributes:
+        variables: By the name under which the loss takes it.
     """
+
+    def __init__(self, model: keras.Model, temperature: bool, bias: bool):
+        nothing = keras.initializers.Constant(math.nan)
+        self.variables: dict[str, keras.Variable] = {}
+        if temperature:
+            self.variables["temperature"] = model.add_weight(
+                shape=(), initializer=nothing, constraint=Clamp(), name="log_temperature"
+            )
+        if bias:
+            self.variables["bias"] = model.add_weight(shape=(), initializer=nothing, name="bias")
+
+    def start(self, loss: Any) -> None:
+        """Has variables that no training has moved begin at the loss's own values.
+
+        Raises:
+            InputError: The loss does not take one of them, or its own temperature is out of range.
+        """
+        for name, variable in self.variables.items():
+            _check_takes(loss, name)
+            value = getattr(loss, name)
+            if name == "temperature":
+                _check_range(value)
+                value = math.log(value)
+            if math.isnan(float(variable.numpy())):
+                variable.assign(value)
+
+    def values(self) -> dict[str, tf.Tensor]:
+        """Returns the variables as tensors, to take gradients by."""
+        return {name: tf.convert_to_tensor(value) for name, value in self.variables.items()}
+
+    def arguments(self, values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Returns what the loss's `rows` is given of these values."""
+        return {
+            name: tf.exp(value) if name == "temperature" else value
+            for name, value in values.items()
+        }
+
+    def with_own(
+        self,
+        gradients: Sequence[tf.Tensor | None],
+        trained: Sequence[keras.Variable],
+        own: Sequence[tf.Tensor | None],
+    ) -> list[tf.Tensor | None]:
+        """Returns the gradients by the trained variables, with those by these variables."""
+        by_variable = {
+            id(variable): gradient
+            for variable, gradient in zip(self.variables.values(), own, strict=True)
+        }
+        return [
+            by_variable.get(id(variable), gradient)
+            for variable, gradient in zip(trained, gradients, strict=True)
+        ]
+
+    def keep_from_decay(self, optimizer: keras.Optimizer) -> None:
+        """Has weight decay leave the variables alone: it would pull the temperature towards 1."""
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        for one in getattr(inner, "optimizers", [inner]):
+            if not hasattr(one, "_use_weight_decay"):
+                continue
+            for variable in self.variables.values():
+                one._use_weight_decay(variable)  # Makes the cache, where there is none.
+                one._exclude_from_weight_decay_cache[one._var_key(variable)] = False
+
+
+def _check_takes(loss: Any, name: str) -> None:
     rows = getattr(loss, "rows", None)
-    if rows is None or "temperature" not in inspect.signature(rows).parameters:
+    takes = rows is not None and name in inspect.signature(rows).parameters
+    if not (takes and hasattr(loss, name)):
+        example = {"temperature": "XSampleContrastiveLoss", "bias": "SigmoidContrastiveLoss"}[name]
         raise InputError(
-            "learn_temperature: expected a loss whose rows(side, embeddings, temperature) takes "
-            f"one, as XSampleContrastiveLoss, received {type(loss).__name__}"
+            f"learn_{name}: expected a loss whose rows(side, embeddings, {name}) takes one, as "
+            f"{example}, received {type(loss).__name__}"
         )
-    if not RANGE[0] <= loss.temperature <= RANGE[1]:
+
+
+def _check_range(temperature: float) -> None:
+    if not RANGE[0] <= temperature <= RANGE[1]:
         raise InputError(
             f"temperature: expected {RANGE[0]:g} to {RANGE[1]:g} to learn it from, received "
-            f"{loss.temperature:g}"
+            f"{temperature:g}"
         )
-    if math.isnan(float(variable.numpy())):
-        variable.assign(math.log(loss.temperature))
-
-
-def keep_from_decay(variable: keras.Variable, optimizer: keras.Optimizer) -> None:
-    """Has weight decay leave the temperature alone: it would pull it towards 1."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    for one in getattr(inner, "optimizers", [inner]):
-        if hasattr(one, "_use_weight_decay"):
-            one._use_weight_decay(variable)  # Makes the cache, where there is none.
-            one._exclude_from_weight_decay_cache[one._var_key(variable)] = False
 
 
 def check_no_variables(tape: tf.GradientTape) -> None:

@@ -86,12 +86,15 @@ def warn_of_target(loss: Any, own_mass: float) -> None:
         return
     given = loss.target_temperature
     temperature = graph.target_temperature if given is None else given
+    texts = getattr(loss, "sides", 1) == 2
+    own, other, sides = ("text", "CLIP", ", sides=2") if texts else ("other views", "SimCLR", "")
     warnings.warn(
         f"target: temperature {temperature:g} leaves {own_mass:.2f} of the mass on an image's own "
-        f"other views, outside of {low:g} to {high:g}, so that it "
-        + ("hardly ranks them first" if own_mass < low else "hardly differs from SimCLR's")
+        f"{own}, outside of {low:g} to {high:g}, so that it "
+        + (f"hardly ranks {'it' if texts else 'them'} first" if own_mass < low else "")
+        + (f"hardly differs from {other}'s" if own_mass > high else "")
         + "; choose it by this mass: target_temperature=losses.solve_target_temperature(graph, "
-        "captions_of_a_batch, 0.5)",
+        f"captions_of_a_batch, 0.5{sides})",
         stacklevel=2,
     )
 

@@ -58,6 +58,14 @@ class TextEncoder(abc.ABC):
         rows = {caption: row for row, caption in enumerate(distinct)}
         return vectors[[rows.get(caption, -1) for caption in captions]]
 
+    def truncated(self, captions: Sequence[str]) -> np.ndarray | None:
+        """Returns which captions are longer than the encoder reads, bool `[K]`.
+
+        None where the encoder does not say.
+        """
+        del captions
+        return None
+
     @abc.abstractmethod
     def _encode(self, captions: list[str]) -> np.ndarray:
         """Returns float `[K, T]` of any length for K ≥ 1 distinct captions, none blank."""

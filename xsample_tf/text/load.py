@@ -3,12 +3,16 @@
 import os
 import pathlib
 import re
+from typing import TYPE_CHECKING
 
 from xsample_tf.errors import InputError, suggest
 from xsample_tf.text.encoder import TextEncoder
 from xsample_tf.text.lexical import LexicalEncoder
 from xsample_tf.text.model_files import no_weights
 from xsample_tf.text.naming import directory_name, handle_name
+
+if TYPE_CHECKING:
+    from xsample_tf.text.sentence_transformer import SentenceGraph
 
 # Ids without an owner mean these, as in sentence-transformers; its models of the known families.
 _SENTENCE_TRANSFORMERS = (
@@ -78,6 +82,22 @@ def load_encoder(handle: str) -> TextEncoder:
         "text encoder: expected lexical, an existing directory, a Hugging Face id OWNER/NAME or an "
         f"https:// address, received {handle!r}; {suggest(handle, known)}"
     )
+
+
+def graph_of(encoder: TextEncoder) -> "SentenceGraph":
+    """Returns a text encoder as a function of TensorFlow, strings `[B]` to unit vectors `[B, T]`.
+
+    Raises:
+        InputError: It is none.
+    """
+    from xsample_tf.text.sentence_transformer import SentenceTransformerEncoder
+
+    if not isinstance(encoder, SentenceTransformerEncoder):
+        raise InputError(
+            f"the text encoder {encoder.handle!r} is no sentence transformer, which alone is a "
+            "function of TensorFlow"
+        )
+    return encoder.graph
 
 
 def _from_directory(directory: str, option: str) -> TextEncoder:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from xsample_tf.errors import InputError
+from xsample_tf.files import LFS_POINTER
 
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
-_LFS = b"version https://git-lfs"
 # Weights in other files: their pattern, what to say of them, and the next step.
 _OTHERS = (
     (
@@ -44,7 +44,7 @@ def read_bytes(path: str) -> bytes:
             content = file.read()
     except OSError as error:
         raise InputError(f"text encoder: cannot read {path} ({error.strerror})") from error
-    if content.startswith(_LFS):
+    if content.startswith(LFS_POINTER):
         raise _pointer(path)
     return content
 
@@ -95,7 +95,7 @@ def weight_files(directory: str) -> list[str]:
                 "names, found none; copy the rest of the model"
             )
         with open(path, "rb") as file:
-            if file.read(len(_LFS)) == _LFS:
+            if file.read(len(LFS_POINTER)) == LFS_POINTER:
                 raise _pointer(path)
     return paths
 

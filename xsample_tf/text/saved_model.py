@@ -77,7 +77,8 @@ def _choose(model: Any, handle: str) -> tuple[Callable[[tf.Tensor], np.ndarray],
     found = "; ".join(received) or f"signatures {', '.join(signatures) or 'none'}"
     raise InputError(
         f"text encoder {handle!r}: expected a model or a signature {' or '.join(_SIGNATURES)} from "
-        f"strings [B] to floats [B, T], received {found}"
+        "strings [B] to floats [B, T], received ",
+        found,
     )
 
 

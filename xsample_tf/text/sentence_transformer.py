@@ -1,6 +1,7 @@
 """Sentence-transformers directories run in TensorFlow."""
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -63,7 +64,15 @@ class SentenceTransformerEncoder(TextEncoder):
         self, handle: str, directory: str, name: str | None = None, option: str = ""
     ) -> None:
         self.graph = SentenceGraph(directory, option)
+        self._files = directory, option
         super().__init__(handle, self.graph.size, name)
+
+    def truncated(self, captions: Sequence[str]) -> np.ndarray:
+        """Returns which captions have more tokens than the encoder reads, bool `[K]`."""
+        layout = read_layout(*self._files)
+        tokenize = layout.make_tokenizer(layout.max_length + 1)
+        texts = [(layout.prompt + caption).encode("utf-8", "ignore") for caption in captions]
+        return tokenize(tf.constant(texts, tf.string)).row_lengths().numpy() > layout.max_length
 
     def _encode(self, captions: list[str]) -> np.ndarray:
         tokens = self.graph.tokenize([caption.encode("utf-8", "ignore") for caption in captions])

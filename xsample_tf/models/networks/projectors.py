@@ -5,7 +5,7 @@ import numbers
 import keras
 
 from xsample_tf.errors import InputError
-from xsample_tf.models.backbones import synchronize_batch_norm, wanted
+from xsample_tf.models.networks.backbones import synchronize_batch_norm, wanted
 
 
 def projector(
@@ -14,6 +14,7 @@ def projector(
     output_dim: int = 128,
     layers: int = 2,
     synchronized_batch_norm: bool | None = None,
+    name: str = "projector",
 ) -> keras.Model:
     """Builds a multi-layer perceptron `[B, input_dim]` to float32 `[B, output_dim]`.
 
@@ -28,6 +29,7 @@ def projector(
         layers: Number of dense layers, from 1.
         synchronized_batch_norm: Batch statistics of all replicas together; None does so where the
             strategy in force has several.
+        name: As in Keras. Defaults to "projector".
 
     Raises:
         InputError: A size that is not a whole number from 1.
@@ -38,12 +40,12 @@ def projector(
     """
     sizes = {"input_dim": input_dim, "hidden_dim": hidden_dim}
     sizes |= {"output_dim": output_dim, "layers": layers}
-    for name, size in sizes.items():
+    for size_of, size in sizes.items():
         if not isinstance(size, numbers.Integral) or size < 1:
             raise InputError(
-                f"projector: expected {name} as a whole number from 1, received {size!r}"
+                f"projector: expected {size_of} as a whole number from 1, received {size!r}"
             )
-    model = keras.Sequential([keras.Input((input_dim,), name="embedding")], name="projector")
+    model = keras.Sequential([keras.Input((input_dim,), name="embedding")], name=name)
     for _ in range(layers - 1):
         model.add(keras.layers.Dense(hidden_dim, use_bias=False))
         model.add(keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5))

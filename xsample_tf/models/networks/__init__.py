@@ -1,0 +1,1 @@
+"""Networks: encoders, projection heads and text towers, of Keras layers."""
