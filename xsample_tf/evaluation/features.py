@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import keras
 import numpy as np
@@ -12,7 +13,9 @@ from xsample_tf import data
 from xsample_tf.data.manifest import Dataset, read_dataset
 from xsample_tf.data.text_encoder import TextEncoder
 from xsample_tf.errors import InputError
+from xsample_tf.evaluation.foreign import opened
 from xsample_tf.evaluation.settings import Settings
+from xsample_tf.evaluation.splits import Queries
 from xsample_tf.progress import Progress
 
 Embed = Callable[[np.ndarray], np.ndarray]
@@ -26,11 +29,35 @@ class Features:
         embeddings: Float32 `[N, D]` by encoder.
         labels: Int64 `[N]`, -1 where there is none.
         captions: Caption vectors float32 `[N, T]`, zero where there is none; None without vectors.
+        vectors: Those of the single captions, float32 `[K, T]`; None where they were not read.
+        texts: The captions themselves, strings `[K]`; None where they were not read.
     """
 
     embeddings: dict[str, np.ndarray]
     labels: np.ndarray
     captions: np.ndarray | None = None
+    vectors: Queries | None = None
+    texts: Queries | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class TextEmbedder:
+    """The text side of a model of two towers.
+
+    Attributes:
+        takes: What of captions it takes: "vectors" of the data directory, or "texts", the strings
+            themselves.
+        embed: Those of B captions, `[B, ...]`, to where the image projector's output is, `[B, P]`.
+    """
+
+    takes: Literal["vectors", "texts"]
+    embed: Callable[[tf.Tensor], tf.Tensor]
+
+    def project(self, captions: Queries, batch_size: int) -> Queries:
+        """Returns captions with `[K, P]` as their content, computed so many at a time."""
+        batches = np.split(captions.content, range(batch_size, len(captions.content), batch_size))
+        rows = np.concatenate([np.asarray(self.embed(tf.constant(batch))) for batch in batches])
+        return Queries(captions.images, rows)
 
 
 def embedder(encoder: keras.Model | Embed) -> Embed:
@@ -40,8 +67,10 @@ def embedder(encoder: keras.Model | Embed) -> Embed:
     compiling it each time, call it once and pass its result on; it sees later weights.
 
     Args:
-        encoder: A Keras model, or any other callable, which is returned as it is.
+        encoder: A Keras model, an `XSampleModel` with its range; what `tf.saved_model.load` gives;
+            or any other callable, which is returned as it is.
     """
+    encoder = opened(encoder)
     if not isinstance(encoder, keras.Model):
         return encoder
     return tf.function(
@@ -68,6 +97,8 @@ def extract(
 ) -> Features:
     """Runs encoders over one split of a data directory, in order, in the evaluation view.
 
+    Of "val" it reads the single captions too.
+
     Args:
         embedders: By name, images float32 `[B, S, S, 3]` in [0, 1] to embeddings `[B, D]`.
         directory: A data directory.
@@ -82,10 +113,16 @@ def extract(
     Raises:
         InputError: An empty split, or embeddings of the wrong shape or not finite.
     """
-    batches = data.load_images(directory, split, batch_size, image_size, embedding, limit)
+    batches = data.load_images(
+        directory, split, batch_size, image_size, embedding, limit, all_captions=split == "val"
+    )
     records = data.read_dataset(directory).records(split)
     total = min(records, limit or records)
-    return embed_batches(embedders, batches, split, batch_size, total, log)
+    features = embed_batches(embedders, batches, split, batch_size, total, log)
+    if features.texts is None or embedding is None or isinstance(embedding, str):
+        return features
+    texts = [text.decode("utf-8", "replace") for text in features.texts.content]
+    return dataclasses.replace(features, vectors=_usable(features.texts.images, embedding(texts)))
 
 
 def embed_batches(
@@ -101,7 +138,8 @@ def embed_batches(
     Args:
         embedders: As for `extract`.
         batches: Dicts of "image" float32 `[b, S, S, 3]`, and perhaps "label" int `[b]` and
-            "embedding" float `[b, T]`, the images' caption vectors.
+            "embedding" float `[b, T]`, the images' caption vectors, and "texts" and "vectors" as
+            `data.load_images` gives them.
         name: What the images are called in messages.
         batch_size: A smaller batch is filled up, so that each encoder compiles once.
         total: How many images there are, where that is known.
@@ -110,20 +148,21 @@ def embed_batches(
     Raises:
         InputError: No image, or embeddings of the wrong shape or not finite.
     """
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in embedders}
-    labels, captions = [], []
+    parts: dict[str, list[np.ndarray]] = {encoder: [] for encoder in embedders}
+    labels, captions, texts, vectors = [], [], [], []
     with Progress(f"features of {name}", total, "images", log) as progress:
-        for batch in batches.as_numpy_iterator():
-            count = len(batch["image"])
-            images = batch["image"]
+        for batch in batches:
+            images = batch["image"].numpy()
+            count = len(images)
             if count < batch_size:
                 images = np.resize(images, (batch_size, *images.shape[1:]))
             for encoder, embed in embedders.items():
                 embeddings = np.asarray(embed(tf.constant(images)))[:count].astype(np.float32)
                 parts[encoder].append(_checked(embeddings, count, encoder, name))
-            labels.append(batch.get("label", np.full(count, -1)))
-            if "embedding" in batch:
-                captions.append(batch["embedding"])
+            labels.append(batch["label"].numpy() if "label" in batch else np.full(count, -1))
+            captions += [batch["embedding"].numpy()] if "embedding" in batch else []
+            texts += [batch["texts"]] if "texts" in batch else []
+            vectors += [batch["vectors"]] if "vectors" in batch else []
             progress.advance(count)
     if not labels:
         raise InputError(f"features of {name}: expected images, received none that can be decoded")
@@ -131,7 +170,22 @@ def embed_batches(
         {encoder: np.concatenate(arrays) for encoder, arrays in parts.items()},
         np.concatenate(labels).astype(np.int64),
         np.concatenate(captions).astype(np.float32) if captions else None,
+        _usable(*_flat(vectors)) if vectors else None,
+        Queries(*_flat(texts)) if texts else None,
     )
+
+
+def _flat(ragged: list[tf.RaggedTensor]) -> tuple[np.ndarray, np.ndarray]:
+    """The row of each value, counted over all batches, and the values."""
+    counts = np.concatenate([batch.row_lengths().numpy() for batch in ragged])
+    values = np.concatenate([batch.values.numpy() for batch in ragged])
+    return np.repeat(np.arange(len(counts)), counts), values
+
+
+def _usable(images: np.ndarray, vectors: np.ndarray) -> Queries:
+    """The captions whose vectors say something: those of blank ones are zero."""
+    usable = np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)
+    return Queries(images[usable], np.asarray(vectors, np.float32)[usable])
 
 
 class Extractor:

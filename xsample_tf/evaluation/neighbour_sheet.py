@@ -7,7 +7,7 @@ import textwrap
 import keras
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from xsample_tf import data
 from xsample_tf.data import manifest, records
@@ -67,17 +67,25 @@ def neighbour_sheet(
     order = np.random.default_rng(seed).permutation(len(keys))[:queries]
     shown = {keys[row] for query in order for row in (query, *rows[query])}
     words = _captions(manifest.read_dataset(data_dir), shown)
-    sheet = _Sheet(len(order), 1 + rows.shape[1])
+    sheet = Sheet(len(order), 1 + rows.shape[1])
     for line, query in enumerate(order):
-        sheet.paste(line, 0, thumbnails[query], words.get(keys[query], ""), "query")
+        sheet.paste(line, 0, thumbnails[query], words.get(keys[query], ""), "query", True)
         for place, (row, cosine) in enumerate(zip(rows[query], cosines[query], strict=True), 1):
             sheet.paste(line, place, thumbnails[row], words.get(keys[row], ""), f"{cosine:.2f}")
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     sheet.image.save(path, "PNG")
 
 
-class _Sheet:
-    """A white grid of images with a few lines of text under each."""
+class Sheet:
+    """A white grid of images with a few lines of text under each.
+
+    Args:
+        rows: Of images.
+        columns: Of images.
+
+    Attributes:
+        image: What has been pasted so far.
+    """
 
     def __init__(self, rows: int, columns: int):
         self._height = _SIDE + _GAP + _LINE_HEIGHT * _LINES
@@ -86,15 +94,40 @@ class _Sheet:
         self._draw = ImageDraw.Draw(self.image)
         self._font = _font()
 
-    def paste(self, row: int, column: int, picture: Image.Image, words: str, note: str) -> None:
+    def paste(
+        self,
+        row: int,
+        column: int,
+        picture: Image.Image,
+        words: str,
+        note: str,
+        framed: bool = False,
+    ) -> None:
+        """Puts an image and its text into a cell.
+
+        Args:
+            row: From 0.
+            column: From 0.
+            picture: Cut to a square and brought to size.
+            words: Wrapped, and cut after three lines.
+            note: The line between image and words.
+            framed: Whether to draw a frame around it. Defaults to False.
+        """
         left, top = _GAP + column * (_SIDE + _GAP), _GAP + row * self._height
-        self.image.paste(picture, (left, top))
-        if column == 0:
+        fitted = ImageOps.fit(picture.convert("RGB"), (_SIDE, _SIDE), Image.Resampling.BICUBIC)
+        self.image.paste(fitted, (left, top))
+        if framed:
             frame = (left - 3, top - 3, left + _SIDE + 2, top + _SIDE + 2)
             self._draw.rectangle(frame, outline="crimson", width=3)
         lines = textwrap.wrap(words, _LETTERS, max_lines=_LINES - 1, placeholder="…")
         text = "\n".join([note, *lines])
         self._draw.text((left, top + _SIDE + 3), text, "black", self._font, spacing=1)
+
+    def title(self, row: int, words: str) -> None:
+        """Writes words in place of the first image of a row; twelve lines at most."""
+        lines = textwrap.wrap(words, _LETTERS, max_lines=12, placeholder="…")
+        place = _GAP, _GAP + row * self._height
+        self._draw.text(place, "\n".join(lines), "black", self._font, spacing=1)
 
 
 def _font() -> ImageFont.ImageFont:

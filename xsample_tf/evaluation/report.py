@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from xsample_tf.evaluation.measures.base import figures as figures_of_measures
-from xsample_tf.evaluation.results import Figure
+from xsample_tf.evaluation.results import BASELINES, Figure
 from xsample_tf.evaluation.tasks.base import TASKS
 
 
@@ -13,8 +13,8 @@ def table(results: dict[str, Any]) -> str:
 
     Example:
         >>> print(table(evaluate(encoder, "data/own", baseline=untrained(encoder))))
-        measure                     trained  untrained  chance
-        kNN top-1 accuracy            81.2%      33.0%   10.2%
+        measure                            trained  untrained  chance
+        kNN top-1 accuracy (k 20, T 0.07)    81.2%      33.0%   10.2%
     """
     head, *rows = _cells(results)
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
@@ -23,6 +23,9 @@ def table(results: dict[str, Any]) -> str:
         padded = [value.rjust(width) for value, width in zip(values, widths[1:], strict=True)]
         lines.append("  ".join([name.ljust(widths[0]), *padded]))
     lines += [f"left out: {what}: {why}" for what, why in results["meta"]["left_out"].items()]
+    lines += [f"warning: {text}" for text in results["meta"].get("warnings", ())]
+    if "verdict" in results:
+        lines.append(results["verdict"]["sentence"])
     return "\n".join(lines)
 
 
@@ -32,6 +35,7 @@ def markdown(results: dict[str, Any]) -> str:
     lines = [
         "# Evaluation",
         "",
+        *([f"**{_capital(results['verdict']['sentence'])}.**", ""] if "verdict" in results else []),
         _described(results["meta"]),
         "",
         "| " + " | ".join(head) + " |",
@@ -41,7 +45,13 @@ def markdown(results: dict[str, Any]) -> str:
     left_out = results["meta"]["left_out"]
     if left_out:
         lines += ["", *(f"- left out: {what}: {why}" for what, why in left_out.items())]
+    if results["meta"].get("warnings"):
+        lines += ["", *(f"- warning: {text}" for text in results["meta"]["warnings"])]
     return "\n".join(lines) + "\n"
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def summary(results: dict[str, Any], step: int) -> str:
@@ -75,8 +85,9 @@ def _described(meta: dict[str, Any]) -> str:
 
 
 def _cells(results: dict[str, Any]) -> list[list[str]]:
-    columns = [name for name in ("trained", "untrained", "chance") if name in results]
-    rows, kl_of = [["measure", *columns]], results["meta"].get("kl_of", "embedding")
+    columns = [name for name in ("trained", *BASELINES, "chance") if name in results]
+    head = ["measure", *(BASELINES.get(name, name) for name in columns)]
+    rows, kl_of = [head], results["meta"].get("kl_of", "embedding")
     for figure, _ in _figures(results):
         values = [_written(figure, results[column].get(figure.name)) for column in columns]
         rows.append([figure.title.replace("{kl_of}", kl_of), *values])

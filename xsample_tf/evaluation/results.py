@@ -8,6 +8,11 @@ from typing import Any
 import numpy as np
 
 from xsample_tf.errors import InputError
+from xsample_tf.evaluation.caption_map import CaptionMap
+
+UNTRAINED, START = "untrained", "start"
+# What a trained encoder is compared with, by its name in the results: its name in tables.
+BASELINES = {UNTRAINED: "untrained", START: "starting weights"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Figure:
         InputError: A format that writes no number.
 
     Example:
-        >>> Figure("knn_top1", "kNN top-1 accuracy", "{:.1%}", brief="kNN")
+        >>> Figure("knn_top1", "kNN top-1 accuracy (k 20, T 0.07)", "{:.1%}", brief="kNN")
     """
 
     name: str
@@ -70,11 +75,13 @@ class Outcome:
         scores: By the name of the figure.
         meta: What they were computed from; JSON-able. Defaults to nothing.
         left_out: What was not measured or counted, with the reason. Defaults to nothing.
+        warnings: What looks wrong about the scores, a line each. Defaults to nothing.
     """
 
     scores: dict[str, Score]
     meta: dict[str, Any] = dataclasses.field(default_factory=dict)
     left_out: dict[str, str] = dataclasses.field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,22 +89,29 @@ class Evaluation:
     """The results of all tasks.
 
     Attributes:
-        scores: By encoder, "trained" and "untrained", then by figure. A figure of a task other than
-            `shards` has the task's name before it, as in "mine/accuracy".
+        scores: By encoder, "trained" and one of `BASELINES`, then by figure. A figure of a task
+            other than `shards` has the task's name before it, as in "mine/accuracy".
         meta: What they were computed from and with, and what was left out. JSON-able.
+        verdict: Whether training helped, as `verdict.decide` says it. Defaults to None: there is
+            no baseline, or neither captions nor labels.
+        caption_map: The linear map from the encoder's images to the data directory's captions.
+            Defaults to None, where it has none or was not evaluated on.
     """
 
     scores: dict[str, dict[str, Score]]
     meta: dict[str, Any]
+    verdict: dict[str, Any] | None = None
+    caption_map: CaptionMap | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns the content of `results.json`: values by encoder, chance and meta."""
+        """Returns the content of `results.json`: values by encoder, chance, meta and verdict."""
         values = {
             encoder: {name: _plain(score.value) for name, score in scores.items()}
             for encoder, scores in self.scores.items()
         }
         chance = {name: _plain(score.chance) for name, score in self.scores["trained"].items()}
-        return {**values, "chance": chance, "meta": self.meta}
+        verdict = {} if self.verdict is None else {"verdict": self.verdict}
+        return {**values, "chance": chance, "meta": self.meta, **verdict}
 
 
 def checked(

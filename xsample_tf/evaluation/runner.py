@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -9,9 +10,10 @@ import tensorflow as tf
 from xsample_tf.data.manifest import Dataset
 from xsample_tf.data.text_encoder import TextEncoder
 from xsample_tf.errors import InputError
-from xsample_tf.evaluation.features import Extractor, Features
-from xsample_tf.evaluation.logistic_regression import LinearProbe
+from xsample_tf.evaluation.caption_map import CaptionMap
+from xsample_tf.evaluation.features import Extractor, Features, TextEmbedder
 from xsample_tf.evaluation.measures.base import Measure
+from xsample_tf.evaluation.probes.logistic_regression import LinearProbe
 from xsample_tf.evaluation.results import Outcome, Score, checked
 from xsample_tf.evaluation.settings import Settings
 from xsample_tf.evaluation.splits import Split, Splits
@@ -32,11 +34,12 @@ class Runner:
     """An evaluation as a task sees it, for one encoder.
 
     Args:
-        encoder: Its name, "trained" or "untrained".
+        encoder: Its name, "trained" or the baseline's.
         extractor: Of all encoders.
         project: From embeddings `[N, D]` to what training compared, `[N, P]`; None where that is
             not at hand.
         measures: Those to run, by name, in the order of reports.
+        text_embedder: What embeds texts beside it; None without one.
     """
 
     def __init__(
@@ -45,9 +48,12 @@ class Runner:
         extractor: Extractor,
         project: Callable[[np.ndarray], np.ndarray] | None,
         measures: Mapping[str, Measure],
+        text_embedder: TextEmbedder | None = None,
     ):
         self.encoder = encoder
         self._extractor, self._project, self._measures = extractor, project, measures
+        self._text_embedder = text_embedder
+        self._made: dict[str, Any] = {}
 
     @property
     def settings(self) -> Settings:
@@ -99,19 +105,35 @@ class Runner:
         train, val = (self._split(self._extractor.directory[split]) for split in ("train", "val"))
         return self.splits(train, val, len(self.dataset.class_names or ()))
 
-    @functools.cached_property
+    @property
     def head(self) -> LinearProbe:
         """The linear classifier that is fitted on `train/` of the data directory.
 
         Its scores are of `runner.dataset.class_names`. Without labels there, `InputError`.
         """
+        return self.labelled.head
+
+    @functools.cached_property
+    def labelled(self) -> Splits:
+        """The labelled images of the data directory; without any, `InputError`."""
         labelled = self.data.having(("train", "labels")) if self.dataset.class_names else None
         if labelled is None:
             raise InputError(
                 f"data_dir: expected labelled images to fit a linear classifier on, received none "
                 f"in {self.dataset.directory}"
             )
-        return labelled.head
+        return labelled
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """Returns what `make` gives, which is called once for all tasks of this encoder.
+
+        Args:
+            name: What it is; one name for the same thing.
+            make: Makes it.
+        """
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
 
     def measure(self, splits: Splits) -> Outcome:
         """Runs all measures whose needs the data meets.
@@ -141,10 +163,30 @@ class Runner:
         }
         return Outcome(scores, meta, left_out)
 
+    @functools.cached_property
+    def caption_map(self) -> CaptionMap | None:
+        """The linear map from embeddings to captions that is fitted on `train/`, where it can be.
+
+        It is that of the measures.
+        """
+        captioned = self.data.having(("train", "captions"))
+        return None if captioned is None else captioned.caption_map
+
     def _split(self, features: Features) -> Split:
         embeddings = features.embeddings[self.encoder]
         project = None if self._project is None else functools.partial(self._project, embeddings)
-        return Split(embeddings, features.labels, features.captions, project)
+        tower, project_texts = self._text_embedder, None
+        captions = None if tower is None else getattr(features, tower.takes)
+        if captions is not None and len(captions.images):
+            project_texts = functools.partial(tower.project, captions, self.settings.batch_size)
+        return Split(
+            embeddings,
+            features.labels,
+            features.captions,
+            project,
+            queries=features.vectors,
+            project_texts=project_texts,
+        )
 
     def _check_images(self, name: str, images: tf.data.Dataset) -> None:
         spec = images.element_spec

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from xsample_tf.data.text_encoder import TextEncoder
 
 
@@ -23,6 +25,8 @@ class Settings:
         seed: Seed of the held-out parts of training splits. Defaults to 0.
         temperature: tau of the KL. Defaults to 0.1.
         target_temperature: tau_s of the KL. Defaults to 0.1.
+        embed_texts: What the model embeds texts by, beside its images: strings to float `[K, P]`,
+            in the space of the encoder's output. Defaults to None: a model of images alone.
         values: Values of the options that measures and tasks declare, by name. Defaults to theirs.
         log: Receives lines on what takes long. Defaults to `print`.
     """
@@ -36,5 +40,6 @@ class Settings:
     seed: int = 0
     temperature: float = 0.1
     target_temperature: float = 0.1
+    embed_texts: Callable[[Sequence[str]], np.ndarray] | None = None
     values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     log: Callable[[str], None] = print

@@ -1,16 +1,38 @@
 """Frozen features of a data set as one encoder sees them: what measures and heads work on."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Collection
 
 import numpy as np
 
 from xsample_tf.evaluation import neighbours
-from xsample_tf.evaluation.logistic_regression import LinearProbe, fit_linear_probe
+from xsample_tf.evaluation.caption_map import CaptionMap, fit_caption_map
+from xsample_tf.evaluation.probes.gradient_descent import SGD_EPOCHS, fit_by_gradient_descent
+from xsample_tf.evaluation.probes.logistic_regression import LinearProbe, fit_linear_probe
 from xsample_tf.evaluation.settings import Settings
 from xsample_tf.progress import say
 
 NEEDS = ("train", "labels", "captions")
+
+
+@dataclasses.dataclass(frozen=True)
+class Queries:
+    """Captions that look for their images.
+
+    Attributes:
+        images: Int `[K]`, the row of each caption's image.
+        content: The captions: vectors float `[K, T]`, or strings `[K]`.
+    """
+
+    images: np.ndarray
+    content: np.ndarray
+
+    def where(self, keep: np.ndarray) -> "Queries":
+        """Returns the captions of the images of a mask `[N]`, whose rows are counted anew."""
+        kept = keep[self.images]
+        rows = np.cumsum(keep) - 1
+        return Queries(rows[self.images[kept]], self.content[kept])
 
 
 class Split:
@@ -23,6 +45,10 @@ class Split:
         project: Gives what training compared in place of the embeddings, float `[N, P]`. Defaults
             to None: the embeddings themselves.
         rows: Int `[N]`, see below. Defaults to all rows in order.
+        queries: Vectors of the single captions, `captions` being their means. Defaults to None:
+            `captions` themselves.
+        project_texts: Gives captions as `Queries` in the space of `projections`, where a model of
+            two towers is evaluated. Defaults to None.
 
     Attributes:
         embeddings: As given.
@@ -38,10 +64,12 @@ class Split:
         captions: np.ndarray | None = None,
         project: Callable[[], np.ndarray] | None = None,
         rows: np.ndarray | None = None,
+        queries: Queries | None = None,
+        project_texts: Callable[[], Queries] | None = None,
     ):
         self.embeddings, self.labels, self.captions = embeddings, labels, captions
         self.rows = np.arange(len(embeddings)) if rows is None else rows
-        self._project = project
+        self._project, self._queries, self._project_texts = project, queries, project_texts
 
     def __len__(self) -> int:
         return len(self.embeddings)
@@ -50,6 +78,18 @@ class Split:
     def projections(self) -> np.ndarray:
         """The projector's output `[N, P]` where it is at hand, else the embeddings."""
         return self.embeddings if self._project is None else self._project()
+
+    @property
+    def queries(self) -> Queries | None:
+        """The vectors of single captions; None without caption vectors."""
+        if self._queries is None and self.captions is not None:
+            return Queries(np.arange(len(self)), self.captions)
+        return self._queries
+
+    @functools.cached_property
+    def text_projections(self) -> Queries | None:
+        """The captions where `projections` are; None but for a model of two towers."""
+        return None if self._project_texts is None else self._project_texts()
 
     def where(self, keep: np.ndarray) -> "Split":
         """Returns the images of a mask `[N]`; itself, without a copy, where all are kept."""
@@ -61,6 +101,8 @@ class Split:
             None if self.captions is None else self.captions[keep],
             None if self._project is None else lambda: self.projections[keep],
             self.rows[keep],
+            None if self._queries is None else self._queries.where(keep),
+            None if self._project_texts is None else lambda: self.text_projections.where(keep),
         )
 
 
@@ -82,6 +124,7 @@ class Splits:
 
     def __init__(self, train: Split | None, val: Split, classes: int, settings: Settings):
         self.train, self.val, self.classes, self.settings = train, val, classes, settings
+        self._nearest: tuple[np.ndarray, np.ndarray] | None = None
         self._having: dict[tuple[bytes, ...], Splits] = {}
 
     def counts(self, *needs: str) -> dict[str, int]:
@@ -112,11 +155,23 @@ class Splits:
             self._having[key] = Splits(train, val, self.classes, self.settings)
         return self._having[key]
 
-    @functools.cached_property
+    @property
     def neighbours(self) -> tuple[np.ndarray, np.ndarray]:
-        """Cosines float32 and training rows int32 `[Q, k]` nearest to each image of `val`."""
-        k = min(neighbours.NEIGHBOURS, len(self.train))
-        return neighbours.nearest(self.train.embeddings, self.val.embeddings, k)
+        """Cosines float32 and training rows int32 `[Q, 20]` nearest to each image of `val`."""
+        return self.nearest(neighbours.NEIGHBOURS)
+
+    def nearest(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """As `neighbours`, of k images or all there are; fewer are a part of what was found."""
+        k = min(k, len(self.train))
+        if self._nearest is None or self._nearest[0].shape[1] < k:
+            self._nearest = neighbours.nearest(self.train.embeddings, self.val.embeddings, k)
+        cosines, rows = self._nearest
+        return cosines[:, :k], rows[:, :k]
+
+    @functools.cached_property
+    def caption_map(self) -> CaptionMap:
+        """The linear map from embeddings to captions, fitted on `train`, all of which has some."""
+        return fit_caption_map(self.train.embeddings, self.train.captions, self.settings.seed)
 
     @functools.cached_property
     def head(self) -> LinearProbe:
@@ -129,6 +184,18 @@ class Splits:
         )
         return fit_linear_probe(
             self.train.embeddings, self.train.labels, self.classes, seed=self.settings.seed
+        )
+
+    @functools.cached_property
+    def sgd_head(self) -> LinearProbe:
+        """As `head`, fitted by gradient descent in passes over the features: for large sets."""
+        return fit_by_gradient_descent(
+            self.train.embeddings,
+            self.train.labels,
+            self.classes,
+            epochs=SGD_EPOCHS.check(self.settings.values.get(SGD_EPOCHS.name, SGD_EPOCHS.default)),
+            seed=self.settings.seed,
+            log=self.settings.log,
         )
 
     def _named(self) -> list[tuple[str, Split]]:

@@ -20,6 +20,7 @@ class Measure(abc.ABC):
         needs: What it cannot do without: "train" (a split to fit on), "labels", "captions" (caption
             vectors). It is given the images that have all of it, and is left out, with the reason,
             where a split has fewer than two. Defaults to nothing.
+        costly: Whether it runs only where `probes` names it. Defaults to False.
 
     Raises:
         InputError: At the definition of a class without figures, or with an unknown need.
@@ -37,6 +38,7 @@ class Measure(abc.ABC):
 
     figures: tuple[Figure, ...] = ()
     needs: Collection[str] = ()
+    costly: bool = False
 
     def __init_subclass__(cls, **more):
         super().__init_subclass__(**more)
@@ -82,7 +84,8 @@ def make(probes: Collection[str] | None, values: Mapping[str, Any]) -> dict[str,
     """Makes the measures of an evaluation, in the order of reports.
 
     Args:
-        probes: Of the measures that need labels; None takes all. The others are taken in any case.
+        probes: Of the measures that need labels; None takes all that are not costly. The others are
+            taken in any case.
         values: Values of the options that measures declare, by name.
 
     Raises:
@@ -96,7 +99,8 @@ def make(probes: Collection[str] | None, values: Mapping[str, Any]) -> dict[str,
     return {
         name: MEASURES.make(name, values=values)
         for name in names()
-        if probes is None or name in probes or name not in of_labels()
+        if name in (probes or ())
+        or (not _class_of(name).costly and (probes is None or name not in of_labels()))
     }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from xsample_tf.evaluation import linear_algebra
-from xsample_tf.evaluation.lbfgs import minimize
+from xsample_tf.evaluation.probes.lbfgs import minimize
 from xsample_tf.evaluation.ranking import accuracy
 
 # Strong to weak, so that each fit starts from a smoother one's solution; ties take the strongest.
@@ -23,12 +23,14 @@ class LinearProbe:
         bias: Float32 `[C]`.
         standardize: By the training features.
         weight_decay: The one chosen on the held-out part of the training set.
+        text: How it was fitted, for results.
     """
 
     weights: np.ndarray
     bias: np.ndarray
     standardize: linear_algebra.Standardization
     weight_decay: float
+    text: str = "linear classifier"
 
     def scores(self, features: np.ndarray) -> np.ndarray:
         """Returns logits float32 `[N, C]` of features `[N, D]`."""
@@ -80,7 +82,8 @@ def fit_linear_probe(
     problem = _Problem(rotated, labels, order, classes, basis.variances)
     solution = problem.solve(weight_decay, solution)
     weights = basis.vectors @ solution[:-1]
-    return LinearProbe(weights, solution[-1], basis.standardize, weight_decay)
+    text = f"logistic regression by L-BFGS, weight decay {weight_decay:g}"
+    return LinearProbe(weights, solution[-1], basis.standardize, weight_decay, text)
 
 
 class _Problem:

@@ -1,0 +1,1 @@
+"""Classifiers over known classes, which several tasks share."""

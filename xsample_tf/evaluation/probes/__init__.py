@@ -1,0 +1,1 @@
+"""Classifiers and clusters that are fitted on frozen features."""

@@ -1,0 +1,122 @@
+"""Whether training helped: one measure, its difference to the baseline, and an interval."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from xsample_tf.evaluation.results import BASELINES, Figure, Score
+
+# The measures that may decide, the first that there is. More is better in each, and each has a
+# score for every image. benchmarks/deciding_measure.py shows which of those without labels orders
+# checkpoints as the linear probe does.
+DECIDING = ("caption_cosine", "knn_top1")
+DRAWS = 2000
+_NUMBERS_AT_A_TIME = 1 << 22
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """A mean with its 95 % interval.
+
+    Attributes:
+        mean: Mean over the images.
+        low: The 2.5th percentile of the mean over samples of as many images with replacement.
+        high: The 97.5th.
+        images: Number of images.
+    """
+
+    mean: float
+    low: float
+    high: float
+    images: int
+
+
+def paired_interval(
+    scores: np.ndarray, baseline: np.ndarray, draws: int = DRAWS, seed: int = 0
+) -> Interval:
+    """Bootstraps the mean difference of two encoders' scores on the same images.
+
+    Pairs are drawn, so what makes an image hard for both encoders cancels out.
+
+    Args:
+        scores: Float `[N]`, one encoder's scores by image.
+        baseline: Float `[N]`, the other's, of the same images.
+        draws: Number of samples of N images with replacement. Defaults to 2,000.
+        seed: Seed of the draws. Defaults to 0.
+
+    Returns:
+        The mean of `scores - baseline` with its 95 % percentile interval.
+
+    Example:
+        >>> paired_interval(np.array([1.0, 0, 1, 1]), np.zeros(4)).mean
+        0.75
+    """
+    difference = np.asarray(scores, float) - np.asarray(baseline, float)
+    count, generator = len(difference), np.random.default_rng(seed)
+    means, at_a_time = [], max(1, _NUMBERS_AT_A_TIME // count)
+    for first in range(0, draws, at_a_time):
+        rows = generator.integers(count, size=(min(at_a_time, draws - first), count))
+        means.append(difference[rows].mean(axis=1))
+    low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
+    return Interval(float(difference.mean()), float(low), float(high), count)
+
+
+def deciding(values: Mapping[str, float | None]) -> tuple[str, float] | None:
+    """Returns the deciding measure among the values of an encoder, with its value, if any."""
+    for name in DECIDING:
+        value = values.get(name)
+        if value is not None:
+            return name, value
+    return None
+
+
+def decide(
+    scores: Mapping[str, Mapping[str, Score]], known: Mapping[str, Figure]
+) -> dict[str, Any] | None:
+    """Compares the trained encoder with its baseline by the first deciding measure there is.
+
+    Args:
+        scores: By encoder, then by figure, as in `Evaluation`.
+        known: Figures by name.
+
+    Returns:
+        "figure", "difference", "low", "high" and "images" as numbers, and "sentence", as it is
+        shown; None where there is no baseline or no deciding measure.
+    """
+    baseline = next((name for name in BASELINES if name in scores), None)
+    if baseline is None:
+        return None
+    for name in DECIDING:
+        pair = scores["trained"].get(name), scores[baseline].get(name)
+        if any(one is None or one.per_image is None for one in pair):
+            continue
+        interval = paired_interval(pair[0].per_image, pair[1].per_image)
+        return {
+            "figure": name,
+            "difference": interval.mean,
+            "low": interval.low,
+            "high": interval.high,
+            "images": interval.images,
+            "sentence": _sentence(known[name], interval, baseline),
+        }
+    return None
+
+
+def _sentence(figure: Figure, interval: Interval, baseline: str) -> str:
+    to = "the untrained encoder" if baseline == "untrained" else f"the {BASELINES[baseline]}"
+    if interval.low > 0:
+        begin = f"better than {to}"
+    elif interval.high < 0:
+        begin = f"worse than {to}"
+    else:
+        begin = f"no clear difference from {to}"
+    percent = "%" in figure.format
+    scale, unit = (100, " points") if percent else (1, "")
+    digits = 1 if percent else 3
+    half = (interval.high - interval.low) / 2 * scale
+    return (
+        f"{begin}: {figure.title.strip()} {interval.mean * scale:+.{digits}f} ± "
+        f"{half:.{digits}f}{unit} (95 % interval, paired bootstrap over {interval.images:,} images)"
+    )
