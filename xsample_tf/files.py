@@ -15,6 +15,8 @@ import tensorflow as tf
 from xsample_tf.errors import InputError
 from xsample_tf.tensorflow_errors import system_reason
 
+# How the file begins that stands for one in Git LFS.
+LFS_POINTER = b"version https://git-lfs"
 _ASIDE = ".aside-"  # Temporary directories begin with this.
 
 
@@ -141,3 +143,31 @@ def _set_aside(path: pathlib.Path) -> pathlib.Path:
     old = path.with_name(f"{_ASIDE}old-{path.name}")
     shutil.rmtree(old, ignore_errors=True)
     return path.rename(old)
+
+
+def walk(folder: str | os.PathLike) -> Iterator[str]:
+    """Yields the files in a folder and in the folders in it, sorted, hidden ones left out.
+
+    Links are followed, but none back to a folder that the walk came from, and none twice.
+    """
+    above = {os.path.realpath(parent) for parent in _parents(os.path.abspath(folder))}
+    seen: set[str] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen or real in above:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        yield from (os.path.join(parent, file) for file in sorted(files) if not is_hidden(file))
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder never counts: a hidden one, or what macOS adds to archives."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _parents(path: str) -> Iterator[str]:
+    while (parent := os.path.dirname(path)) != path:
+        yield parent
+        path = parent

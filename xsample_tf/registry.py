@@ -135,6 +135,8 @@ class Registry:
         self._package = package
         self._base = base
         self._entries: dict[str, Entry] = {}
+        self._combine: Callable[[list[Entry]], Any] | None = None
+        self._of_combined: tuple[Option, ...] = ()
         self._listed = False
 
     def register(self, name: str, options: Iterable[Option] = ()) -> Callable[[_Made], _Made]:
@@ -167,6 +169,24 @@ class Registry:
 
         return enter
 
+    def combine(self, options: Iterable[Option] = ()) -> Callable[[_Made], _Made]:
+        """Returns a decorator of what makes one of several entries, chosen as "one,another".
+
+        It gets the list of entries. The options of what it returns are those of the entries, and
+        these.
+        """
+
+        def enter(make: _Made) -> _Made:
+            self._combine, self._of_combined = make, tuple(options)
+            return make
+
+        return enter
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """All options that entries, and combined ones, declare."""
+        return tuple(option for entry in self for option in entry.options) + self._of_combined
+
     def names(self) -> tuple[str, ...]:
         """Returns the names of all entries, sorted."""
         self._list()
@@ -177,12 +197,15 @@ class Registry:
         return iter([self._entries[name] for name in self.names()])
 
     def __getitem__(self, name: str) -> Entry:
-        """Returns an entry.
+        """Returns an entry; of several names with commas the combined one, where there can be one.
 
         Raises:
             InputError: There is none of that name.
         """
         self._list()
+        parts = str(name).split(",")
+        if self._combine and len(parts) > 1:
+            return self._combined(name, [self[part.strip()] for part in parts])
         if name not in self._entries:
             raise InputError(f"{self.kind}: received {name!r}, {suggest(str(name), self.names())}")
         return self._entries[name]
@@ -198,6 +221,10 @@ class Registry:
         """
         entry = self[name]
         return entry.make(*arguments, **more, **own_values(entry, values))
+
+    def _combined(self, name: str, entries: list[Entry]) -> Entry:
+        options = dict.fromkeys(option for entry in entries for option in entry.options)
+        return Entry(name, self._combine(entries), (*options, *self._of_combined))
 
     def _list(self) -> None:
         """Imports the modules of the folder, which register themselves."""
@@ -225,13 +252,13 @@ def declared_options(*registries: Registry) -> dict[str, Option]:
     """
     found: dict[str, Option] = {}
     for registry in registries:
-        for entry in registry:
-            for option in entry.options:
-                if found.setdefault(option.name, option) != option:
-                    raise InputError(
-                        f"{registry.kind} {entry.name!r}: its option {option.name!r} is another "
-                        "entry's with another default or help; rename one of them"
-                    )
+        for option in registry.options:
+            if found.setdefault(option.name, option) != option:
+                declaring = next((e.name for e in registry if option in e.options), "combined")
+                raise InputError(
+                    f"{registry.kind} {declaring!r}: its option {option.name!r} is another "
+                    "entry's with another default or help; rename one of them"
+                )
     return found
 
 

@@ -2,6 +2,7 @@
 
 CHECKPOINTS/step-00001000/    the newest `keep` of them
 CHECKPOINTS/epoch-0010/       never removed
+CHECKPOINTS/best/             a copy of the one that was evaluated best
     state.index, state.data-* weights, optimizer, random state, the metrics' partial sums
     checkpoint.json           the step, and the checksum of each file
 """
@@ -9,6 +10,7 @@ CHECKPOINTS/epoch-0010/       never removed
 import hashlib
 import json
 import pathlib
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,6 +22,7 @@ from xsample_tf.errors import InputError, suggest
 from xsample_tf.files import atomic_directory, remove_directory, remove_leftovers, writing
 from xsample_tf.models.distributed_model import DistributedModel
 
+BEST = "best"
 _MANIFEST = "checkpoint.json"
 _STATE = "state"
 
@@ -33,8 +36,7 @@ class Checkpoints:
 
     Args:
         directory: Where they live; made if missing.
-        model: A compiled model whose optimizer is built, and whose first variables are those of its
-            `encoder`.
+        model: A compiled model whose optimizer is built; it has `encoder` and `projector`.
         keep: How many of the rolling ones stay.
 
     Attributes:
@@ -47,12 +49,9 @@ class Checkpoints:
 
     def __init__(self, directory: pathlib.Path, model: DistributedModel, keep: int):
         self._directory, self._model, self._keep = directory, model, keep
-        encoder = model.encoder.variables
-        if [id(one) for one in model.variables[: len(encoder)]] != [id(one) for one in encoder]:
-            raise TypeError(f"{type(model).__name__}: must have its encoder as the first layer")
         # By place and not as an object graph, which leaves out metrics and random state.
         self._state = tf.train.Checkpoint(
-            model=_values(model.variables),
+            model=_values(in_order(model)),
             optimizer=_values(model.optimizer.variables),
             metrics=_values(model.metrics_variables),
         )
@@ -89,6 +88,19 @@ class Checkpoints:
             self._prune(step)
         self.newest = path
         return path
+
+    @property
+    def has_best(self) -> bool:
+        """Whether a best one is kept."""
+        return (self._directory / BEST).is_dir()
+
+    def keep_best(self) -> None:
+        """Keeps a copy of the newest one as `best`, in place of an earlier best one."""
+        if self.newest is None:
+            raise InputError("checkpoint: expected one to keep as the best, received none yet")
+        path = self._directory / BEST
+        with writing(path, f" from {self.newest}"), atomic_directory(path) as temporary:
+            shutil.copytree(self.newest, temporary, dirs_exist_ok=True)
 
     def restore(self, log: Callable[[str], None]) -> int:
         """Restores the newest checkpoint that can be read, and returns its step, 0 without any.
@@ -157,8 +169,27 @@ def restore_encoder(
     Raises:
         InputError: None there, or none that can be read or that fits the encoder.
     """
+    return _restore(directory, encoder.variables, name, log)  # The first ones of the model.
+
+
+def restore_model(
+    directory: pathlib.Path,
+    model: DistributedModel,
+    name: str | None,
+    log: Callable[[str], None],
+) -> tuple[str, int]:
+    """Restores all of a model; see `restore_encoder`."""
+    return _restore(directory, in_order(model), name, log)
+
+
+def _restore(
+    directory: pathlib.Path,
+    variables: list[Any],
+    name: str | None,
+    log: Callable[[str], None],
+) -> tuple[str, int]:
     path, step = find_checkpoint(directory, name, log)
-    state = tf.train.Checkpoint(model=_values(encoder.variables))  # The first ones of the model.
+    state = tf.train.Checkpoint(model=_values(variables))
     try:
         status = state.read(str(path / _STATE))
         status.assert_existing_objects_matched().expect_partial()
@@ -217,7 +248,7 @@ def _readable(
 
 
 def _paths(directory: pathlib.Path) -> list[pathlib.Path]:
-    return [path for kind in ("step-*", "epoch-*") for path in directory.glob(kind)]
+    return [path for kind in ("step-*", "epoch-*", BEST) for path in directory.glob(kind)]
 
 
 def _inspect(path: pathlib.Path) -> tuple[float, str]:
@@ -241,6 +272,14 @@ def _inspect(path: pathlib.Path) -> tuple[float, str]:
 def _checksum(path: pathlib.Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def in_order(model: DistributedModel) -> list[Any]:
+    """Returns all variables of a model: its encoder's first, then its projector's."""
+    parts = [part for part in (model.encoder, model.projector) if part is not None]
+    first = [variable for part in parts for variable in part.variables]
+    known = {id(variable) for variable in first}
+    return first + [variable for variable in model.variables if id(variable) not in known]
 
 
 def _values(variables: list[Any]) -> list[tf.Variable]:

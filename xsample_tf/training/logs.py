@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from xsample_tf import evaluation
 from xsample_tf.files import atomic_file, write_atomic, writing
 
 
@@ -25,7 +26,7 @@ class Logs:
     """
 
     def __init__(self, directory: pathlib.Path, step: int, chief: bool = True):
-        self._evaluated: set[int] = set()
+        self._evaluations: dict[int, dict[str, Any]] = {}
         self._chief = chief
         if not chief:
             return
@@ -34,8 +35,10 @@ class Logs:
         with writing(self._path):
             lines = _lines_until(self._path, step) if self._path.exists() else []
             write_atomic(self._path, "".join(lines).encode())
-            self._evaluated = {
-                line["step"] for line in map(json.loads, lines) if "evaluation" in line
+            self._evaluations = {
+                line["step"]: line["evaluation"]
+                for line in map(json.loads, lines)
+                if "evaluation" in line
             }
         with writing(self._board):
             for path in sorted(self._board.glob("events.*")):
@@ -44,7 +47,23 @@ class Logs:
 
     def evaluated(self, step: int) -> bool:
         """Whether there is an evaluation of this step."""
-        return step in self._evaluated
+        return step in self._evaluations
+
+    def add_evaluation(self, step: int, values: dict[str, float | None]) -> None:
+        """Adds an evaluation of a step, to TensorBoard as well."""
+        self._evaluations[step] = values
+        self.append({"step": step, "evaluation": values})
+        shown = {name: value for name, value in values.items() if value is not None}
+        self.draw(step, {f"evaluation/{name}": value for name, value in shown.items()})
+
+    def best(self) -> tuple[int, str, float] | None:
+        """Returns step, measure and value of the best evaluation after step 0; None without any."""
+        found = None
+        for step, values in self._evaluations.items():
+            decided = evaluation.deciding(values)
+            if step and decided and (found is None or decided[1] > found[2]):
+                found = (step, *decided)
+        return found
 
     def append(self, line: dict[str, Any]) -> None:
         """Adds a line to `metrics.jsonl`, onto the disk; what is not finite is null there."""

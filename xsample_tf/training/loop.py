@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 
 from xsample_tf import evaluation
 from xsample_tf.models.distributed_model import DistributedModel
 from xsample_tf.training.callbacks import LogIntervals
-from xsample_tf.training.checkpoints import Checkpoints
+from xsample_tf.training.checkpoints import BEST, Checkpoints
 from xsample_tf.training.distributed.workers import Workers
 from xsample_tf.training.execution import explained, without_warnings_of_fit
 from xsample_tf.training.interruption import Interrupted, StopSignals
@@ -27,7 +26,7 @@ class TrainingLoop:
         directory: Where the run lives; entered.
         total_steps: Length of the run.
         steps_per_epoch: Steps in an epoch.
-        evaluate: `evaluation.evaluate` of this run's encoder, but for `limit` and `log`.
+        evaluate: The evaluation of this run's encoder, given `limit` and `log`.
         signals: Asks the run to stop; entered.
         workers: The processes that train the run.
 
@@ -42,7 +41,7 @@ class TrainingLoop:
         directory: RunDirectory,
         total_steps: int,
         steps_per_epoch: int,
-        evaluate: Callable[..., dict[str, Any]],
+        evaluate: Callable[..., evaluation.Evaluation],
         signals: StopSignals,
         workers: Workers,
     ):
@@ -76,6 +75,7 @@ class TrainingLoop:
                 f"{self._checkpoints.newest}; the same command continues, or "
                 f"--flagfile={self._directory.path / 'run.flags'}"
             )
+        self._name_best(last)
         return last
 
     def _restore(self) -> int:
@@ -147,15 +147,39 @@ class TrainingLoop:
         self._evaluate_if_due(step)
 
     def _evaluate_if_due(self, step: int) -> None:
-        due = self._due(step, self._options.evaluate_every_epochs) and step != self._total_steps
+        every = self._options.evaluate_every_epochs
+        # The last one as well, so that it is compared with the best one before it.
+        due = self._due(step, every) or (every and step == self._total_steps)
         if not due or self._logs.evaluated(step):
             return
         if self._signals.received or not self._workers.chief:
             return  # Continued, the run comes by here again; other workers wait in the next step.
         with self._signals.deferred(False):
-            scores = self._evaluate(limit=self._options.evaluate_limit, log=self._log)
+            found = self._evaluate(limit=self._options.evaluate_limit, log=self._log)
+        scores = found.as_dict()
         self._log(evaluation.summary(scores, step))
-        self._logs.append({"step": step, "evaluation": scores["trained"]})
+        self._keep_if_best(step, scores["trained"])
+        # Last, so that what a kill cuts short is done again.
+        self._logs.add_evaluation(step, scores["trained"])
+
+    def _keep_if_best(self, step: int, values: dict[str, float | None]) -> None:
+        decided, best = evaluation.deciding(values), self._logs.best()
+        if not step or decided is None:
+            return
+        # A run of before may have evaluations, and no checkpoint of the best.
+        if best is None or decided[1] > best[2] or not self._checkpoints.has_best:
+            self._checkpoints.keep_best()
+
+    def _name_best(self, last: int) -> None:
+        """Says which evaluation was the best, where it was not the last one."""
+        best = self._logs.best()
+        if best is not None and best[0] != last and self._options.export != BEST:
+            step, figure, value = best
+            self._log(
+                f"the best evaluation was that of step {step:,} ({figure} {value:.3f}), kept as "
+                f"checkpoint {BEST!r}; tools/export.py --run_dir={self._directory.path} "
+                f"--checkpoint={BEST} exports it"
+            )
 
     def _due(self, step: int, every_epochs: int) -> bool:
         """Whether so many epochs end in the execution that ends with a step."""

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,11 +14,20 @@ from xsample_tf.models import BACKBONES
 from xsample_tf.registry import Entry, declared_options, import_module, own_values
 from xsample_tf.training.distributed.strategy import STRATEGIES
 from xsample_tf.training.optimizers import LEARNING_RATE_RULES, OPTIMIZERS
-from xsample_tf.training.settings import GROUPS, OBJECTIVES, check_value, setting
+from xsample_tf.training.settings import (
+    GROUPS,
+    OBJECTIVES,
+    TEXT_TOWERS,
+    check_value,
+    preset_values,
+    setting,
+    values_of,
+)
 
 # Settings that choose what may have options of its own, which become part of `Options.own`.
-CHOSEN = (OBJECTIVES, GRAPHS, AUGMENTATIONS, OPTIMIZERS)
-INIT_PARTS = ("encoder", "projector", "optimizer")
+CHOSEN = (OBJECTIVES, GRAPHS, TEXT_TOWERS, AUGMENTATIONS, OPTIMIZERS)
+_BACKBONE = "resnet50"  # Where there is nothing to start from.
+INIT_PARTS = ("encoder", "projector", "text", "optimizer")
 
 _data, _views, _objective, _model, _optimization, _run = (
     functools.partial(setting, group) for group in GROUPS
@@ -49,6 +59,7 @@ class Options:
         "lexical", "With source: the text encoder's handle.", changes_result=False
     )
     embedding: str = _data("", "Which encoder's caption vectors, where there are several.")
+    image_embedding: str = _data("", "Which encoder's image vectors, where there are several.")
     encode_captions: str = _data(
         "", "Encode captions while training, by this text encoder's handle; no vectors are read."
     )
@@ -56,6 +67,27 @@ class Options:
         "draw", "Of several captions: draw one per visit, or their mean.", choices=("draw", "mean")
     )
     shuffle_window: int = _data(8192, "Records that are shuffled among each other.", minimum=1)
+    train_fraction: float = _data(
+        1.0,
+        "Share of the training images to train on: the seed's, within those of a larger share.",
+        above=0,
+        maximum=1,
+    )
+    per_class: int = _data(
+        0,
+        "Images of each class to train on: the seed's, within those of a larger number; 0: all.",
+        minimum=0,
+    )
+    train_list: str = _data(
+        "", "File of the keys, or file names, of the images to train on, a line each."
+    )
+    class_balance: float = _data(
+        0.0,
+        "Weight images by their class's number of images to the power of minus this, on average 1: "
+        "1 lets all classes count alike, 0 all images.",
+        minimum=0,
+        maximum=1,
+    )
     max_substituted: float = _data(
         0.02,
         "Stop when more than this share of the records cannot be read.",
@@ -73,7 +105,9 @@ class Options:
     )
     # Views.
     image_size: int = _views(224, "Side of the square views, in pixels.", minimum=1)
-    views: int = _views(2, "Views of each image.", minimum=1)
+    views: int | None = _views(
+        None, "Views of each image; by default the objective's own.", minimum=1
+    )
     augmentation: str = _views("simclr", "Augmentation policy of the views.", choices=AUGMENTATIONS)
     min_crop: float = _views(0.08, "Smallest area of a random crop, as a share of the image.")
     color_strength: float = _views(1.0, "Strength of the SimCLR policy's colour jitter.")
@@ -88,26 +122,55 @@ class Options:
     # Objective.
     objective: str = _objective(
         "xclr",
-        "What is trained for; it may preset the graph and other settings.",
+        "What is trained for, with its own graph, temperature and so on, which flags change; or "
+        "several, with commas between, whose losses are added up.",
         choices=OBJECTIVES,
     )
     graph: str = _objective(
-        "cosine", "How images relate, by which the target is made.", choices=GRAPHS
+        "",
+        "How images relate, by which the target is made; by default the objective's own. Or "
+        "several, with commas between, which are blended.",
+        choices=GRAPHS,
     )
     center: bool = _objective(False, "Subtract the mean caption vector first.")
-    temperature: float = _objective(0.1, "Temperature of the embeddings' softmax.", above=0)
+    temperature: float | None = _objective(
+        None,
+        "Temperature of the embeddings' softmax, or where it begins; by default the objective's "
+        "own.",
+        above=0,
+    )
+    learn_temperature: bool | None = _objective(
+        None, "Learn the temperature; by default the objective's own: with texts."
+    )
     target_temperature: str | float = _objective(
         "graph",
         "Temperature of the target's softmax: a number, 'graph' for the graph's own, or "
         "'auto:MASS' for the one that leaves this mass on the image's own other views.",
     )
     exclude_self: bool = _objective(True, "Leave a view out of its own candidates.")
+    text_tower: str = _objective(
+        "",
+        "What embeds texts, for objectives of image and text: frozen, the stored caption vectors "
+        "with a trained projection, which is their default, or an encoder that is trained.",
+        choices=TEXT_TOWERS,
+    )
     # Model.
-    backbone: str = _model("resnet50", "Encoder by name.", choices=BACKBONES)
+    backbone: str = _model(
+        "", f"Encoder by name; by default {_BACKBONE}, or what init_from has.", choices=BACKBONES
+    )
     small_images: bool = _model(False, "Stem for small images: 3x3, stride 1, no pooling.")
-    projector_dim: int = _model(128, "Size of the projection that the loss compares.", minimum=1)
+    freeze: str = _model(
+        "", "Regular expression: layers of the encoder whose path it finds are not trained."
+    )
+    projector_dim: int | None = _model(
+        None,
+        "Size of the projection that the loss compares; by default the objective's own.",
+        minimum=1,
+    )
     projector_hidden: int = _model(2048, "Size of the projector's hidden layers.", minimum=1)
-    projector_layers: int = _model(2, "Layers of the projector.", minimum=1)
+    projector_layers: int | None = _model(
+        None, "Layers of the projector; by default the objective's own.", minimum=1
+    )
     synchronized_batch_norm: str = _model(
         "auto",
         "Batch statistics over all replicas: auto is on where there are several.",
@@ -140,6 +203,16 @@ class Options:
         choices=LEARNING_RATE_RULES,
     )
     weight_decay: float = _optimization(1e-6, "Weight decay; not on biases and norms.", minimum=0)
+    decay_embeddings: bool = _optimization(
+        True, "Whether weight decay takes tables of tokens and positions too."
+    )
+    layer_decay: float = _optimization(
+        1.0,
+        "Factor of the learning rate from each block of the encoder to the one before it, the last "
+        "block's against the projector's included.",
+        above=0,
+        maximum=1,
+    )
     momentum: float = _optimization(0.9, "Momentum of lars and sgd; beta_1 of adamw.")
     clip_norm: float = _optimization(
         0.0, "Largest global norm of the gradient, summed over replicas; 0: no limit.", minimum=0
@@ -203,6 +276,13 @@ class Options:
         changes_result=False,
         minimum=1,
     )
+    export: str = _run(
+        "last",
+        "Which checkpoint the run's end evaluates and exports: the last, or the best of those "
+        "evaluated on the way.",
+        changes_result=False,
+        choices=("last", "best"),
+    )
     allow_changed: tuple[str, ...] = _run(
         (),
         "Settings that may differ from those with which the run began.",
@@ -210,10 +290,14 @@ class Options:
     )
 
     init_from: str = _run(
-        "", "Start from the weights of another run: RUN, or RUN:CHECKPOINT; not to continue it."
+        "",
+        "Start from weights that exist: RUN or RUN:CHECKPOINT (not to continue it), an export, a "
+        ".keras or .weights.h5 file, keras.applications:NAME, keras_hub:PRESET.",
     )
     init_parts: tuple[str, ...] = _run(
-        ("encoder", "projector"), "What init_from takes over: encoder, projector, optimizer."
+        ("encoder", "projector"),
+        "What init_from takes over of a run: encoder, projector, text (tower, its projection and "
+        "the temperature), optimizer; of anything else the encoder.",
     )
     imports: tuple[str, ...] = _run(
         (),
@@ -231,24 +315,28 @@ class Options:
             object.__setattr__(self, name, value)
         for module in self.imports:
             import_module(module)
+        check_value(_field("objective"), self.objective)
         self._take_presets()
+        if not self.backbone and not self.takes_encoder:
+            object.__setattr__(self, "backbone", _BACKBONE)
         for field in settings():
             check_value(field, getattr(self, field.name))
         object.__setattr__(self, "own", self._checked_own())
         self._check_together()
+        self._check_start()
         OBJECTIVES[self.objective].make.check(self)
 
     def _take_presets(self) -> None:
-        """Takes the objective's presets for what is at its default, and refuses other values."""
-        defaults = {field.name: field.default for field in settings()}
-        for name, preset in OBJECTIVES[self.objective].make.presets.items():
+        """Takes the objective's values for what is at its default, and refuses what contradicts."""
+        presets, fixed = values_of(OBJECTIVES[self.objective].make)
+        for name, own in (presets | fixed).items():
             value = getattr(self, name)
-            if value == defaults[name]:
-                object.__setattr__(self, name, preset)
-            elif value != preset:
+            if value == _field(name).default:
+                object.__setattr__(self, name, own)
+            elif name in fixed and value != own:
                 raise InputError(
-                    f"{name}: objective {self.objective!r} sets {preset!r}, received {value!r}; "
-                    f"leave {name} out, or choose another objective"
+                    f"{name}: objective {self.objective!r} has {own or 'none'!r}, received "
+                    f"{value!r}; leave {name} out, or choose another objective"
                 )
 
     def _checked_own(self) -> dict[str, Any]:
@@ -277,13 +365,9 @@ class Options:
                 f"color_on: expected host or auto with {self.augmentation}, whose operations on "
                 "colours are for the host, received accelerator"
             )
-        for part in self.init_parts:
-            if part not in INIT_PARTS:
-                raise InputError(f"init_parts: unknown part {part!r}, {suggest(part, INIT_PARTS)}")
-        if self.init_from and "optimizer" in self.init_parts and len(set(self.init_parts)) < 3:
+        if sum((self.train_fraction < 1, self.per_class > 0, bool(self.train_list))) > 1:
             raise InputError(
-                "init_parts: expected encoder and projector with optimizer, whose slots they have, "
-                f"received {', '.join(self.init_parts)}"
+                "expected one of train_fraction, per_class and train_list, received several"
             )
         for name in ("embedding", "center"):
             if self.encode_captions and getattr(self, name):
@@ -291,14 +375,62 @@ class Options:
                     f"{name}: expected stored caption vectors, received encode_captions="
                     f"{self.encode_captions!r} as well; give one of them"
                 )
+        if self.export == "best" and not self.evaluate_every_epochs:
+            raise InputError(
+                "export: expected evaluate_every_epochs > 0 with best, which is chosen among the "
+                "checkpoints evaluated on the way, received 0"
+            )
         names = {field.name for field in settings()} | declared_options(*CHOSEN).keys()
         for name in self.allow_changed:
             if name not in names:
                 raise InputError(f"allow_changed: unknown setting {name!r}, {suggest(name, names)}")
 
+    def _check_start(self) -> None:
+        """Raises `InputError` for settings of what a run starts from that exclude each other."""
+        for part in self.init_parts:
+            if part not in INIT_PARTS:
+                raise InputError(f"init_parts: unknown part {part!r}, {suggest(part, INIT_PARTS)}")
+        if "text" in self.init_parts and not self.text_tower:
+            raise InputError(
+                f"init_parts: expected an objective of image and text with text, received "
+                f"{self.objective!r}"
+            )
+        if self.takes_encoder and self.small_images and not self.backbone:
+            raise InputError(
+                "small_images: expected --backbone with it, received init_from, which has an "
+                "architecture of its own; leave small_images out"
+            )
+        try:
+            re.compile(self.freeze)
+        except re.error as error:
+            raise InputError(
+                f"freeze: expected a regular expression, received {self.freeze!r} ({error})"
+            ) from error
+        whole = ["encoder", "projector", *(["text"] if self.text_tower else [])]
+        lacking = set(whole) - set(self.init_parts)
+        if self.init_from and "optimizer" in self.init_parts and lacking:
+            raise InputError(
+                f"init_parts: expected {' and '.join(whole)} with optimizer, whose slots they "
+                f"have, received {', '.join(self.init_parts)}"
+            )
+
+    @property
+    def takes_encoder(self) -> bool:
+        """Whether the encoder comes from `init_from`, with its architecture."""
+        return bool(self.init_from) and "encoder" in self.init_parts
+
     def chosen(self) -> dict[str, Entry]:
         """Returns the chosen objective, graph and so on, by the setting that chooses it."""
-        return {registry.kind: registry[getattr(self, registry.kind)] for registry in CHOSEN}
+        names = {registry: getattr(self, registry.kind) for registry in CHOSEN}
+        return {registry.kind: registry[name] for registry, name in names.items() if name}
+
+    def of_member(self, objective: str) -> "Options":
+        """Returns the settings of one of several objectives: the same, but for what it fixes."""
+        _, fixed = values_of(OBJECTIVES[objective].make)
+        alone = dataclasses.replace(self, **fixed, objective=objective, own={})
+        names = {option.name for entry in alone.chosen().values() for option in entry.options}
+        own = {name: value for name, value in self.own.items() if name in names}
+        return dataclasses.replace(alone, own=own)
 
     def as_flat(self) -> dict[str, Any]:
         """Returns all settings by name, with the own options beside them, as in `options.json`."""
@@ -329,8 +461,10 @@ class Options:
 
     def defaults(self) -> dict[str, tuple[Any, bool]]:
         """Returns each setting's default, and whether another value changes the result, by name."""
+        presets = preset_values(self.objective)
         fields = {
-            field.name: (field.default, field.metadata["changes_result"]) for field in settings()
+            field.name: (presets.get(field.name, field.default), field.metadata["changes_result"])
+            for field in settings()
         }
         return fields | {
             option.name: (option.default, option.changes_result)
@@ -364,3 +498,15 @@ class Options:
 def settings() -> list[dataclasses.Field]:
     """Returns the fields of `Options` that every run has: all but the options of entries' own."""
     return [field for field in dataclasses.fields(Options) if field.name != "own"]
+
+
+def _field(name: str) -> dataclasses.Field:
+    """Returns the setting of a name.
+
+    Raises:
+        InputError: There is none, as where an objective of a user's own presets it.
+    """
+    fields = {field.name: field for field in settings()}
+    if name not in fields:
+        raise InputError(f"objective: presets {name!r}, {suggest(name, fields)}")
+    return fields[name]

@@ -1,6 +1,5 @@
 """A training run from its options: data, model, steps, evaluation, export."""
 
-import dataclasses
 import functools
 import hashlib
 import json
@@ -13,18 +12,21 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from xsample_tf import data, evaluation
+from xsample_tf import evaluation, text
+from xsample_tf.data.manifest import CaptionVectors
 from xsample_tf.errors import InputError
-from xsample_tf.export import export
+from xsample_tf.export import caption_side, export
 from xsample_tf.files import writing
 from xsample_tf.models.distributed_model import DistributedModel
 from xsample_tf.training import execution, messages
+from xsample_tf.training.checkpoints import BEST, restore_model
 from xsample_tf.training.distributed.workers import Workers
-from xsample_tf.training.initialization import initialize
+from xsample_tf.training.initialization import begin_encoder, begin_parts, start_run
 from xsample_tf.training.interruption import StopSignals
 from xsample_tf.training.loop import TrainingLoop
-from xsample_tf.training.model import make_optimizer
+from xsample_tf.training.model import START_PROJECTOR, make_optimizer, read_start
 from xsample_tf.training.objectives import Objective, make_objective
+from xsample_tf.training.optimizers.rates import decay_by_layer
 from xsample_tf.training.options import Options
 from xsample_tf.training.run_data import (
     check_batch,
@@ -32,9 +34,15 @@ from xsample_tf.training.run_data import (
     describe_data,
     open_dataset,
     prepare_data,
+    read_records_once,
+    steps_per_epoch,
     total_steps_of,
 )
-from xsample_tf.training.run_directory import RunDirectory, read_settings
+from xsample_tf.training.run_directory import (
+    RunDirectory,
+    check_vocabulary,
+    load_encoder,
+)
 from xsample_tf.training.stream import caption_vectors
 from xsample_tf.version import __version__
 
@@ -51,8 +59,8 @@ def train(
             does it later where it was left out.
 
     Returns:
-        The evaluation of the encoder beside the untrained one, as in `results.json`; empty without
-        `finish`.
+        The evaluation of the encoder beside what it started from, or an untrained one, as in
+        `results.json`; empty without `finish`.
 
     Raises:
         InputError: The options, the data or the directory cannot be used. Raised before the first
@@ -78,47 +86,58 @@ def _train(
     with workers.together():
         if workers.chief:
             prepare_data(options, log)
+            read_records_once(options, log)
     with workers.together():
-        steps_per_epoch, total_steps, objective = _open(options, strategy.num_replicas_in_sync)
+        per_epoch, total_steps, objective = _open(options, strategy.num_replicas_in_sync)
     workers.agree(_facts(options))
     with workers.together():
         directory = RunDirectory(options, log, workers.chief)
     tf.config.experimental.enable_tensor_float_32_execution(options.tf32)
     with directory, execution.dtype_policy_scope(execution.precision_policy(options)):
         description = objective.describe()
+        begins = options.init_from and not directory.has_checkpoints()
+        with workers.together():
+            if begins and options.takes_encoder and workers.chief:
+                begin_encoder(options, directory, log)
         with strategy.scope():
-            optimizer, learning_rate = make_optimizer(options, total_steps, steps_per_epoch)
-            model = _compiled_model(objective, optimizer)
+            optimizer, learning_rate = make_optimizer(options, total_steps, per_epoch)
+            model, rates = _compiled_model(objective, optimizer)
             with workers.together():
-                _start(model, directory, options, log)
-        length = messages.describe_length(options, total_steps, steps_per_epoch)
+                if begins:
+                    _begin_parts(model, directory, options, log)
+        length = messages.describe_length(options, total_steps, per_epoch)
         log(f"{describe_data(options)}; {length}")
         log(messages.describe_model(options, model, learning_rate))
-        if description:
-            log(description)
+        for line in (messages.describe_frozen(options, model), rates, description):
+            if line:
+                log(line)
         evaluate = _evaluation(objective, model)
         step = TrainingLoop(
-            objective, model, directory, total_steps, steps_per_epoch, evaluate, signals, workers
+            objective, model, directory, total_steps, per_epoch, evaluate, signals, workers
         ).run()
         if not finish:
             return {}
-        return workers.from_chief(lambda: _finish(model, directory, options, step, evaluate, log))
+        return workers.from_chief(lambda: _finish(model, objective, directory, step, evaluate, log))
 
 
 def _open(options: Options, replicas: int) -> tuple[int, int, Objective]:
     """Returns the steps of an epoch and of the run, and what it trains for, all of it checked."""
     dataset = open_dataset(options)
-    steps_per_epoch = data.steps_per_epoch(options.data_dir, "train", options.batch_size)
-    total_steps = total_steps_of(options, steps_per_epoch)
+    per_epoch = steps_per_epoch(options)
+    total_steps = total_steps_of(options, per_epoch)
     objective = make_objective(options, dataset)
     check_batch(options, replicas)
     check_microbatches(options, replicas)
-    return steps_per_epoch, total_steps, objective
+    return per_epoch, total_steps, objective
 
 
-def _compiled_model(objective: Objective, optimizer: keras.Optimizer) -> DistributedModel:
-    """Returns the objective's model, ready for `fit`."""
+def _compiled_model(
+    objective: Objective, optimizer: keras.Optimizer
+) -> tuple[DistributedModel, str]:
+    """Returns the objective's model, ready for `fit`, and how its rates differ, in words."""
     model = objective.make_model()
+    decay = objective.options.layer_decay
+    rates = decay_by_layer(optimizer, model.encoder, decay) if decay < 1 else ""
     model.compile(
         optimizer,
         objective.make_loss(),
@@ -126,16 +145,17 @@ def _compiled_model(objective: Objective, optimizer: keras.Optimizer) -> Distrib
         steps_per_execution=objective.options.steps_per_execution,
     )
     model.optimizer.build(model.trainable_variables)
-    return model
+    return model, rates
 
 
-def _start(
+def _begin_parts(
     model: DistributedModel, directory: RunDirectory, options: Options, log: Callable[[str], None]
 ) -> None:
-    """Takes over the weights that the options name, unless the run has steps of its own."""
-    if options.init_from and not directory.has_checkpoints():
-        start = initialize(model, options, read_settings, log)
-        directory.record("init.json", dataclasses.asdict(start))
+    """Takes over what else than the encoder the options name."""
+    run = start_run(options.init_from)
+    if run is not None and "text" in options.init_parts:
+        check_vocabulary(str(run), open_dataset(options))
+    begin_parts(model, options, directory, log)
 
 
 def _facts(options: Options) -> dict[str, Any]:
@@ -148,32 +168,66 @@ def _facts(options: Options) -> dict[str, Any]:
     return facts | {"xsample_tf": __version__, "tensorflow": tf.__version__}
 
 
-def _evaluation(objective: Objective, model: DistributedModel) -> Callable[..., dict[str, Any]]:
-    """Returns `evaluation.evaluate` of this run, with the encoder compiled once."""
+def _evaluation(
+    objective: Objective, model: DistributedModel
+) -> Callable[..., evaluation.Evaluation]:
+    """Returns the evaluation of this run's encoder, which is compiled once.
+
+    The arguments left are those of `_evaluate`.
+    """
+    encoder = evaluation.embedder(model.encoder)
+    return functools.partial(_evaluate, objective, model, encoder)
+
+
+def _evaluate(
+    objective: Objective,
+    model: DistributedModel,
+    encoder: evaluation.Embed,
+    log: Callable[[str], None],
+    limit: int | None = None,
+    **baseline: Any,
+) -> evaluation.Evaluation:
+    """Returns the scores of the encoder on the first data directory, beside a baseline.
+
+    The latter is given as `_baseline` returns it.
+    """
     options = objective.options
-    return functools.partial(
-        evaluation.evaluate,
-        evaluation.embedder(model.encoder),
-        options.data_dir[0],
-        projector=model.projector,
-        image_size=options.image_size,
-        embedding=caption_vectors(options),
-        seed=options.seed,
+    settings = {
+        "image_size": options.image_size,
+        "embedding": caption_vectors(options),
+        "seed": options.seed,
         **objective.evaluation_settings(),
+    }
+    # A classifier is no projector, as its objective says.
+    projector = settings.pop("projector", model.projector)
+    return evaluation.run_tasks(
+        encoder,
+        [evaluation.DATA_DIRECTORY],
+        evaluation.Settings(options.data_dir[0], limit=limit, log=log, **settings),
+        projector=projector,
+        text_embedder=objective.text_embedder(model),
+        **baseline,
     )
 
 
 def _finish(
     model: DistributedModel,
+    objective: Objective,
     directory: RunDirectory,
-    options: Options,
     step: int,
-    evaluate: Callable[..., dict[str, Any]],
+    evaluate: Callable[..., evaluation.Evaluation],
     log: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Evaluates the encoder beside the untrained one, and exports it."""
-    start = time.perf_counter()
-    results = evaluate(baseline=evaluation.untrained(model.encoder, options.seed), log=log)
+    """Evaluates the encoder beside what it started from, else an untrained one, and exports it."""
+    options, start = objective.options, time.perf_counter()
+    checkpoints = directory.path / "checkpoints"
+    if options.export == BEST and not (checkpoints / BEST).is_dir():
+        log("exporting the last checkpoint: without captions and labels none is known as best")
+    elif options.export == BEST:
+        _, step = restore_model(checkpoints, model, BEST, log)
+        log(f"evaluating and exporting the best checkpoint, of step {step:,}")
+    found = evaluate(**_baseline(model, directory, options), log=log)
+    results = found.as_dict()
     directory.write_json("results.json", results)
     log(evaluation.table(results))
     log(f"evaluated in {time.perf_counter() - start:.0f} s")
@@ -187,18 +241,82 @@ def _finish(
         "scores": results,
     }
     log(f"exporting to {target}")
+    texts = objective.text_side(model, log)
+    if texts is None and found.caption_map is not None:
+        texts = caption_side(found.caption_map, _captions_of(options), log)
     with writing(target):
-        export(model.encoder, target, options.image_size, card)
-    log(usage(target))
+        export(model.encoder, target, options.image_size, card, texts)
+    log(messages.describe_export(target, texts))
     return results
 
 
-def usage(directory: pathlib.Path) -> str:
-    """How to use an export, in three lines."""
-    return (
-        f"exported to {directory}. Use it with TensorFlow alone:\n"
-        "  import tensorflow as tf\n"
-        f'  encoder = tf.saved_model.load("{directory / "saved_model"}")\n'
-        '  encoder.signatures["embed_jpeg"](tf.constant([open("image.jpg", "rb").read()]))'
-        '["embedding"]'
-    )
+def _baseline(model: DistributedModel, directory: RunDirectory, options: Options) -> dict[str, Any]:
+    """Returns what the run is compared with: what it started from, else fresh weights."""
+    encoder = read_start(str(directory.path)) if options.takes_encoder else None
+    if encoder is None:
+        return {"baseline": evaluation.untrained(model.encoder, options.seed)}
+    return {
+        "baseline": encoder,
+        "baseline_name": evaluation.START,
+        "baseline_projector": read_start(str(directory.path), START_PROJECTOR),
+    }
+
+
+def _captions_of(options: Options) -> CaptionVectors | text.TextEncoder:
+    """Returns what the run's caption vectors are of."""
+    captions = caption_vectors(options)
+    if captions is None or isinstance(captions, str):
+        return open_dataset(options).encoder(captions)
+    return captions
+
+
+def export_run(
+    run_dir: str,
+    directory: str | os.PathLike,
+    checkpoint: str | None = None,
+    log: Callable[[str], None] = print,
+    caption_map: bool = False,
+) -> dict[str, Any]:
+    """Exports what a run has trained, finished or not.
+
+    Args:
+        run_dir: What `train` wrote.
+        directory: As for `xsample_tf.export.export`.
+        checkpoint: As for `load_encoder`.
+        log: Receives lines for the user. Defaults to `print`.
+        caption_map: Whether to fit the map from images to captions too, by which an image encoder
+            is searched: it reads all images of the data, as the end of a run does. A model of two
+            towers needs none. Defaults to False.
+
+    Returns:
+        The run's settings, with "checkpoint" and "step", what was exported.
+
+    Raises:
+        InputError: As for `load_encoder` and `xsample_tf.export.export`; or the data is not there
+            that a text tower or the map needs, or has no captions for it.
+
+    Example:
+        >>> export_run("runs/first", "exports/early", "epoch-0010")["step"]
+        1000
+    """
+    encoder, settings = load_encoder(run_dir, checkpoint, log)
+    options, texts = Options.from_flat(settings | {"run_dir": run_dir}), None
+    if options.text_tower:
+        dataset = open_dataset(options)
+        check_vocabulary(run_dir, dataset)
+        objective = make_objective(options, dataset)
+        model = objective.make_model()
+        checkpoints = pathlib.Path(run_dir) / "checkpoints"
+        restore_model(checkpoints, model, settings["checkpoint"], log)
+        texts = objective.text_side(model, log)
+    if caption_map and texts is None:
+        captions = _captions_of(options)
+        fitted = evaluation.map_to_captions(
+            encoder, options.data_dir[0], options.image_size, captions, options.seed, log
+        )
+        texts = caption_side(fitted, captions, log)
+    named = {name: settings[name] for name in ("checkpoint", "step")}
+    rest = {name: value for name, value in settings.items() if name not in named}
+    card = {"run": run_dir, **named, "settings": rest}
+    export(encoder, directory, options.image_size, card, texts)
+    return settings

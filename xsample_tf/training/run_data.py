@@ -9,10 +9,11 @@ import tensorflow as tf
 from xsample_tf import data, graphs, text
 from xsample_tf.data.manifest import CaptionVectors, read_manifest
 from xsample_tf.errors import InputError
+from xsample_tf.graphs.base import Side, feature_names
 from xsample_tf.registry import own_values
 from xsample_tf.templates import CLASS_TEMPLATE
 from xsample_tf.training.options import Options
-from xsample_tf.training.stream import caption_vectors
+from xsample_tf.training.stream import caption_vectors, class_weights, side_information, subset_of
 
 # Of what a run prepares itself: small data, whose figures need some hundreds of images.
 _VALIDATION_FRACTION = 0.2
@@ -55,6 +56,8 @@ def describe_data(options: Options) -> str:
     sets = [read_manifest(directory) for directory in options.data_dir]
     images = sum(dataset.records("train") for dataset in sets)
     line = f"data: {', '.join(options.data_dir)}, {images} images"
+    if subset_of(options) is not None:
+        line += f" of which {count_images(options)} are trained on"
     if len(sets) == 1:
         return line
     line += f", evaluated on {options.data_dir[0]}"
@@ -65,8 +68,42 @@ def describe_data(options: Options) -> str:
     return line
 
 
+def count_images(options: Options) -> int:
+    """Returns the number of images that are trained on."""
+    return data.steps_per_epoch(options.data_dir, "train", 1, subset_of(options))
+
+
+def steps_per_epoch(options: Options) -> int:
+    """Returns the steps of an epoch.
+
+    Raises:
+        InputError: The images that are trained on are fewer than a batch.
+    """
+    return data.steps_per_epoch(options.data_dir, "train", options.batch_size, subset_of(options))
+
+
+def read_records_once(options: Options, log: Callable[[str], None]) -> None:
+    """Reads keys and labels of all records where the run needs them, and says what it made of them.
+
+    What is read is kept, so that all else finds it.
+
+    Raises:
+        InputError: There are no labels, or the list of images does not fit the data.
+    """
+    subset = subset_of(options)
+    if not options.class_balance and not (subset and subset.needs_index):
+        return
+    data.read_labels(options.data_dir, "train", log=log)
+    if options.class_balance:
+        weights = class_weights(options)
+        log(
+            f"class_balance: images weigh {weights.min():.3g} to {weights.max():.3g}, by the "
+            "number of images of their class"
+        )
+
+
 class RunData:
-    """What a graph may ask of a run's data: a `graphs.GraphData`.
+    """What a graph may ask of a run: a `graphs.GraphData`, which describes its methods.
 
     Args:
         options: The settings of the run.
@@ -75,50 +112,82 @@ class RunData:
 
     def __init__(self, options: Options, dataset: data.Dataset):
         self._options, self._dataset = options, dataset
+        self.seed, self.batch_size = options.seed, options.batch_size
+        self.views, self.exclude_self = options.views, options.exclude_self
+        self.sides = 2 if options.text_tower else 1
 
-    def center(self) -> np.ndarray | None:
-        """Returns the mean caption vector `[T]` where the run centres them, else None."""
+    def center(self, features: str = "embedding") -> np.ndarray | None:
+        """Returns the mean vector `[T]` where the run centres them, else None."""
         if not self._options.center:
             return None
-        return np.asarray(self._stored().mean)
+        return np.asarray(self._stored(features).mean)
 
     def class_vectors(self) -> np.ndarray:
         """Returns the caption vector of each class, `[C, T]`; see `graphs.GraphData`."""
         self.check_labels()
         if not self._options.encode_captions:
-            return self._dataset.class_embeddings(self._stored().name)
+            return self._dataset.class_embeddings(self._stored("embedding").name)
         captions = text.fill_template(CLASS_TEMPLATE, self._dataset.class_names)
         return caption_vectors(self._options)(captions)
 
-    def check_features(self, features: str) -> None:
-        """Raises `InputError` where the data has no labels or caption vectors for a graph."""
-        if features == "label":
+    def class_names(self) -> tuple[str, ...]:
+        """Returns the names of the classes in the order of their labels."""
+        self.check_labels()
+        return self._dataset.class_names
+
+    def graph(self, name: str, **own: object) -> graphs.SimilarityGraph:
+        """Returns another graph for the same data, with these options of its own."""
+        entry = graphs.GRAPHS[name]
+        self.check_features(entry.make.features)
+        return entry.make.from_data(self, **own_values(entry, own))
+
+    def side_information(self, features: str | tuple[str, ...], images: int) -> Side:
+        """Returns what a graph with these features sees of the stream's first images."""
+        return side_information(self._options, features, images)
+
+    def target_temperature(self, graph: graphs.SimilarityGraph) -> float:
+        """Returns the run's target temperature, the graph's own where the run names none."""
+        given, mass = self._options.parse_target_temperature()
+        if mass is not None:
+            raise InputError(
+                f"target_temperature: expected a number or 'graph' with graph "
+                f"{self._options.graph!r}, which is made for one, received "
+                f"{self._options.target_temperature!r}"
+            )
+        return graph.target_temperature if given is None else given
+
+    def check_features(self, features: str | tuple[str, ...]) -> None:
+        """Raises `InputError` where the data lacks labels or vectors that a graph needs."""
+        names = feature_names(features)
+        if "label" in names:
             self.check_labels()
-        elif features == "embedding" and not self._options.encode_captions:
-            self._stored()
+        if "embedding" in names and not self._options.encode_captions:
+            self._stored("embedding")
+        if "image_embedding" in names:
+            self._stored("image_embedding")
 
     def check_labels(self) -> None:
         """Raises `InputError` where the data has no labels."""
         if self._dataset.class_names is None:
             raise InputError(
                 f"graph: {self._options.graph!r} needs labels, and {self._dataset.directory} has "
-                "none; use --graph=cosine, or prepare the data with --label_column"
+                "none; prepare the data with --label_column, or use --objective=xclr "
+                "--graph=cosine"
             )
 
-    def _stored(self) -> CaptionVectors:
+    def _stored(self, features: str) -> CaptionVectors:
+        if features == "image_embedding":
+            return self._dataset.image_encoder(self._options.image_embedding or None)
         return self._dataset.encoder(self._options.embedding or None)
 
 
 def make_graph(options: Options, dataset: data.Dataset) -> graphs.SimilarityGraph:
-    """Builds the similarity graph that the options name, for this data.
+    """Builds the similarity graph that the options name, or the blend of several, for this data.
 
     Raises:
         InputError: The data has no caption vectors, or no labels, where the graph needs them.
     """
-    entry = graphs.GRAPHS[options.graph]
-    run_data = RunData(options, dataset)
-    run_data.check_features(entry.make.features)
-    return entry.make.from_data(run_data, **own_values(entry, options.own))
+    return RunData(options, dataset).graph(options.graph, **options.own)
 
 
 def total_steps_of(options: Options, steps_per_epoch: int) -> int:

@@ -14,6 +14,9 @@ import keras
 from xsample_tf import data
 from xsample_tf.errors import InputError
 from xsample_tf.files import write_text, writing
+from xsample_tf.graphs import GRAPHS
+from xsample_tf.graphs.base import feature_names
+from xsample_tf.models import pretrained
 from xsample_tf.training.checkpoints import restore_encoder
 from xsample_tf.training.model import make_encoder
 from xsample_tf.training.options import Options
@@ -31,6 +34,7 @@ class RunDirectory:
 
     Attributes:
         path: The directory.
+        chief: Whether this worker is the one that writes.
         data: What identifies the data, by data directory: its records and their checksum.
 
     Raises:
@@ -40,8 +44,9 @@ class RunDirectory:
 
     def __init__(self, options: Options, log: Callable[[str], None] = print, chief: bool = True):
         self.path = pathlib.Path(options.run_dir)
-        self.data = [_identity(directory, options.embedding) for directory in options.data_dir]
-        self._options, self._chief = options, chief
+        self.data = [_identity(directory, options) for directory in options.data_dir]
+        self.data += [_file_identity(name, path) for name, path in _files(options).items()]
+        self._options, self.chief = options, chief
         self._lock: TextIO | None = None
         if chief:
             with writing(self.path):
@@ -64,7 +69,7 @@ class RunDirectory:
         """Records the settings and the data, once it is known that the run can go on with them."""
         self.record("data.json", self.data)
         self.record("options.json", _with_whole_paths(self._options.as_flat()))
-        if self._chief:
+        if self.chief:
             write_text(self.path / "run.flags", _as_flags(self._options))
 
     def has_checkpoints(self) -> bool:
@@ -73,7 +78,7 @@ class RunDirectory:
 
     def record(self, name: str, content: Any) -> None:
         """Writes a JSON file of the run on the worker that writes; the others do nothing."""
-        if self._chief:
+        if self.chief:
             self.write_json(name, content)
 
     def write_json(self, name: str, content: Any) -> None:
@@ -106,9 +111,21 @@ def load_encoder(
     if not (path / "options.json").is_file():
         raise InputError(f"run_dir: expected a run of tools/train.py, received {run_dir!r}")
     settings = read_settings(path)
-    encoder = make_encoder(Options.from_flat(settings))
+    # Where the run lies now, since what it started from is in its directory.
+    encoder = make_encoder(Options.from_flat(settings | {"run_dir": run_dir}))
     name, step = restore_encoder(path / "checkpoints", encoder, checkpoint, log)
     return encoder, settings | {"checkpoint": name, "step": step}
+
+
+def check_vocabulary(run_dir: str, dataset: data.Dataset) -> None:
+    """Raises `InputError` where a run's text tower has learned other tokens than the data has."""
+    began = _read_json(pathlib.Path(run_dir) / "data.json")[0].get("vocabulary", dataset.vocabulary)
+    if began != dataset.vocabulary:
+        raise InputError(
+            f"vocabulary: expected {began[:12]}, the tokens that {run_dir} was trained with, "
+            f"received {dataset.vocabulary[:12] or 'none'} in {dataset.directory}; restore its "
+            "vocabulary.txt and dataset.json"
+        )
 
 
 def _as_flags(options: Options) -> str:
@@ -133,7 +150,9 @@ def _with_whole_paths(values: dict[str, Any]) -> dict[str, Any]:
         "imports": tuple(_whole(p) if p.endswith(".py") else p for p in values["imports"]),
         "source": f"{kind}:{_whole(where)}" if where and os.path.exists(where) else None,
     }
-    for name in ("text_encoder", "encode_captions", "init_from"):
+    if values.get("init_from"):
+        values = values | {"init_from": pretrained.with_whole_path(values["init_from"])}
+    for name in ("text_encoder", "encode_captions", "train_list", "taxonomy"):
         path = values.get(name, "")
         changed[name] = _whole(path) if path and os.path.exists(path.split(":")[0]) else None
     return values | {name: value for name, value in changed.items() if value is not None}
@@ -186,10 +205,10 @@ def _lock(path: pathlib.Path, log: Callable[[str], None]) -> TextIO:
     return file
 
 
-def _identity(directory: str, embedding: str) -> dict[str, Any]:
+def _identity(directory: str, options: Options) -> dict[str, Any]:
     """What the stream and the evaluation see of a data directory, wherever it stands."""
     dataset = data.read_dataset(directory)
-    encoder = dataset.encoder(embedding or None) if dataset.encoders else None
+    encoder = dataset.encoder(options.embedding or None) if dataset.encoders else None
     seen = {
         "splits": {
             split: [(shard.records, shard.sha256) for shard in shards]
@@ -199,11 +218,35 @@ def _identity(directory: str, embedding: str) -> dict[str, Any]:
         and {split: [shard.sha256 for shard in shards] for split, shards in encoder.shards.items()},
         "classes": dataset.class_names,
     }
-    return {
+    more = {}
+    if options.text_tower not in ("", "frozen"):
+        more["vocabulary"] = dataset.vocabulary
+    graph = options.graph and GRAPHS[options.graph].make
+    if graph and "image_embedding" in feature_names(graph.features):
+        vectors = dataset.image_encoder(options.image_embedding or None).shards
+        checksums = [[shard.sha256 for shard in vectors[split]] for split in sorted(vectors)]
+        more["image_vectors"] = hashlib.sha256(json.dumps(checksums).encode()).hexdigest()
+    return more | {
         "directory": directory,
         "records": {split: dataset.records(split) for split in dataset.splits},
         "sha256": hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest(),
     }
+
+
+def _files(options: Options) -> dict[str, str]:
+    """The files beside the data that decide what is trained, by the setting that names them."""
+    taxonomy = str(options.own.get("taxonomy", ""))
+    own = {"taxonomy": taxonomy} if os.path.isfile(taxonomy) else {}
+    return ({"train_list": options.train_list} if options.train_list else {}) | own
+
+
+def _file_identity(name: str, path: str) -> dict[str, Any]:
+    """What a run sees of a file that a setting names: a changed one is another run's."""
+    try:
+        content = pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{name}: cannot read {path} ({error})") from error
+    return {name: path, "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def _judge_changes(
@@ -230,15 +273,19 @@ def _judge_changes(
     for name, new in _with_whole_paths(options.as_flat()).items():
         default, changes_result = defaults[name]
         old = previous.pop(name, default)
+        if name == "backbone" and not new:
+            continue  # That of init_from, which is judged.
         if old != new and name not in ("run_dir", "allow_changed"):
             # A data directory is judged by what is in it.
             judge(name, old, new, changes_result and name != "data_dir")
     for name, old in previous.items():
         judge(name, old, "unknown to this version", True)
     began = _read_json(path / "data.json")
-    contents = [[one["sha256"][:12] for one in some] for some in (began, identity)]
-    if contents[0] != contents[1]:
-        judge("data_dir", *(f"data {', '.join(content)}" for content in contents), True)
+    kinds = {"sha256": "data", "vocabulary": "vocabulary", "image_vectors": "image vectors"}
+    for name, kind in kinds.items():
+        contents = [", ".join(one.get(name, "")[:12] for one in some) for some in (began, identity)]
+        if contents[0] != contents[1]:
+            judge("data_dir", *(f"{kind} {content}" for content in contents), True)
     if refused:
         raise InputError(
             f"run_dir: {path} began with other settings: {', '.join(refused)}; use "

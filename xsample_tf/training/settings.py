@@ -8,6 +8,8 @@ from xsample_tf.registry import Registry, check_bounds
 
 # The objectives that a run can choose by name; `objectives.Objective` is their base class.
 OBJECTIVES = Registry("objective", "xsample_tf.training.objectives")
+# What embeds texts; `text_towers.TextTower` is their base class.
+TEXT_TOWERS = Registry("text_tower", "xsample_tf.training.text_towers")
 # What settings are about, in the order of `--help`.
 GROUPS = ("data", "views", "objective", "model", "optimization", "run")
 
@@ -27,7 +29,8 @@ def setting(
 
     Args:
         group: One of `GROUPS`.
-        default: Value where none is given. None is accepted whatever the bounds.
+        default: Value where none is given. None is accepted whatever the bounds, '' whatever the
+            choices: the objective's own, as `preset_values` gives it.
         help: What the setting does, for `--help`.
         minimum: Smallest value that is accepted.
         above: Largest value that is too small.
@@ -52,8 +55,9 @@ def check_value(field: dataclasses.Field, value: Any) -> None:
     """Raises `InputError` where a value is not one of the choices, or out of bounds."""
     choices = field.metadata["choices"]
     if isinstance(choices, Registry):
-        choices[value]  # Raises where there is none of that name.
-    elif choices and value not in choices:
+        if value:
+            choices[value]  # Raises where there is none of that name.
+    elif choices and value not in (*choices, field.default):
         raise InputError(f"{field.name}: received {value!r}, {suggest(str(value), choices)}")
     if value is not None:
         check_bounds(field.name, value, **field.metadata["bounds"])
@@ -63,3 +67,22 @@ def choices_of(field: dataclasses.Field) -> tuple[str, ...]:
     """Returns the values that a setting accepts by name, those registered so far among them."""
     choices = field.metadata["choices"]
     return choices.names() if isinstance(choices, Registry) else choices
+
+
+def preset_values(objective: str) -> dict[str, Any]:
+    """Returns what an objective has settings at that are not given, by name."""
+    presets, fixed = values_of(OBJECTIVES[objective].make)
+    return presets | fixed
+
+
+def values_of(objective: type) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns `presets` and `fixed` of an objective, with those of what it derives from."""
+    presets: dict[str, Any] = {}
+    fixed: dict[str, Any] = {}
+    for kind in reversed(objective.__mro__):
+        for values, others, name in ((presets, fixed, "presets"), (fixed, presets, "fixed")):
+            own = vars(kind).get(name, {})
+            values |= own
+            for one in own:
+                others.pop(one, None)
+    return presets, fixed

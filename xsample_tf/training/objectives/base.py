@@ -2,15 +2,16 @@
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from xsample_tf import data
+from xsample_tf import data, evaluation
+from xsample_tf.graphs.base import Side
 from xsample_tf.models.distributed_model import DistributedModel
+from xsample_tf.models.serving import TextSide
 from xsample_tf.training.options import Options
 from xsample_tf.training.settings import OBJECTIVES
 
@@ -30,8 +31,9 @@ class Objective:
         **own: The options that the objective declares where it is registered.
 
     Attributes:
-        presets: Values of settings that the objective decides, by name, such as {"graph": "label"}.
-            Another value that is given is an error.
+        presets: Values of settings where none is given, by name, such as {"graph": "class"}.
+        fixed: Values of settings of which there is no other, by name: another one that is given is
+            an error.
         progress: Names of the model's metrics that the progress line shows, in order.
         options: The settings of the run.
         dataset: What the first data directory says.
@@ -39,10 +41,11 @@ class Objective:
     Example:
         >>> @objectives.register("simclr")
         ... class SimCLR(objectives.XSample):
-        ...     presets = {"graph": "instance"}
+        ...     fixed = {"graph": "instance"}
     """
 
     presets: ClassVar[Mapping[str, Any]] = {}
+    fixed: ClassVar[Mapping[str, Any]] = {}
     progress: ClassVar[tuple[str, ...]] = ("loss",)
 
     @classmethod
@@ -77,10 +80,10 @@ class Objective:
         """Returns the model with fresh weights that depend on the seed alone, not yet compiled.
 
         It has `encoder`, images `[B, H, W, 3]` to `[B, D]`, which is evaluated and exported, made
-        by `model.make_encoder`, and whose variables are the first of its own; `projector`, a layer
-        behind the encoder or None; and `encoder_is_compiled`. Where its metrics have "skipped", the
-        steps that were not taken, or "substituted", the share of records that could not be read,
-        the run ends when these pass `max_skipped` and `max_substituted`.
+        by `model.make_encoder`; `projector`, a layer behind the encoder or None; and
+        `encoder_is_compiled`. Where its metrics have "skipped", the steps that were not taken, or
+        "substituted", the share of records that could not be read, the run ends when these pass
+        `max_skipped` and `max_substituted`.
         """
         raise NotImplementedError(f"abstract: {type(self).__name__} must implement make_model")
 
@@ -88,7 +91,12 @@ class Objective:
         """Returns the loss that the model is compiled with."""
         raise NotImplementedError(f"abstract: {type(self).__name__} must implement make_loss")
 
-    def side_information(self, images: int) -> np.ndarray:
+    @property
+    def compared(self) -> tuple[int, int]:
+        """How many vectors of each image the loss gets, and their length."""
+        raise NotImplementedError(f"abstract: {type(self).__name__} must implement compared")
+
+    def side_information(self, images: int) -> Side:
         """Returns what the loss is given of the stream's first images, `[images, ...]`."""
         raise NotImplementedError(f"abstract: {type(self).__name__} must implement it")
 
@@ -96,8 +104,26 @@ class Objective:
         """Returns lines to print before the first step, warnings among them; "" prints none."""
         return ""
 
+    def text_side(self, model: DistributedModel, log: Callable[[str], None]) -> TextSide | None:
+        """Returns the text side of a model, for its export; None where it has none.
+
+        Args:
+            model: The run's, trained.
+            log: Receives a line where a model of two towers has none, with the reason.
+        """
+        del model, log
+        return None
+
+    def text_embedder(self, model: DistributedModel) -> evaluation.TextEmbedder | None:
+        """Returns what a model embeds captions by, for its evaluation; None where it has none."""
+        del model
+        return None
+
     def evaluation_settings(self) -> dict[str, Any]:
-        """Returns arguments of `evaluation.evaluate` that depend on the objective."""
+        """Returns fields of `evaluation.Settings` that depend on the objective.
+
+        "projector" among them takes the place of the model's, as None where it has none.
+        """
         return {}
 
 

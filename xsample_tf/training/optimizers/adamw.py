@@ -4,12 +4,13 @@ from typing import Any
 
 import keras
 
+from xsample_tf.training.optimizers.rates import RateByVariable
 from xsample_tf.training.optimizers.registry import register
 from xsample_tf.training.optimizers.weight_decay import DecayOfWeightsOnly
 
 
 @keras.saving.register_keras_serializable("xsample_tf")
-class AdamW(DecayOfWeightsOnly, keras.optimizers.AdamW):
+class AdamW(RateByVariable, DecayOfWeightsOnly, keras.optimizers.AdamW):
     """Keras's AdamW, without weight decay on biases and norms."""
 
 

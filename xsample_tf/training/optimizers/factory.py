@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from xsample_tf.errors import InputError
 from xsample_tf.training.optimizers.numbers import checked_number
 from xsample_tf.training.optimizers.registry import OPTIMIZERS
 
@@ -16,6 +17,7 @@ def build(
     momentum: float = 0.9,
     clip_norm: float = 0.0,
     own: Mapping[str, Any] | None = None,
+    decay_embeddings: bool = True,
 ) -> keras.optimizers.Optimizer:
     """Builds an optimizer that leaves biases and norms out of weight decay.
 
@@ -33,16 +35,19 @@ def build(
             clips the sum over replicas.
         own: Values of the options that the optimizer itself declares, by name; those of others are
             left out.
+        decay_embeddings: Whether weight decay takes tables of tokens and positions. Defaults to
+            True.
 
     Raises:
-        InputError: An unknown name, or a number out of range.
+        InputError: An unknown name, a number out of range, or an optimizer that always decays
+            embeddings.
 
     Example:
         >>> optimizer = build("lars", warmup_cosine(2.4, 10_000, 1_000), weight_decay=1e-6)
     """
     if not isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule):
         learning_rate = checked_number("learning_rate", learning_rate, above=0)
-    return OPTIMIZERS.make(
+    optimizer = OPTIMIZERS.make(
         name,
         learning_rate,
         values=own or {},
@@ -50,3 +55,11 @@ def build(
         momentum=checked_number("momentum", momentum, at_least=0, below=1),
         global_clipnorm=checked_number("clip_norm", clip_norm, at_least=0) or None,
     )
+    if not decay_embeddings:
+        if not hasattr(optimizer, "decay_embeddings"):
+            raise InputError(
+                f"decay_embeddings: optimizer {name!r} has no such setting; leave it out, or use "
+                "adamw, lars or sgd"
+            )
+        optimizer.decay_embeddings = False
+    return optimizer

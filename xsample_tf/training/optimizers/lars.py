@@ -7,13 +7,14 @@ import keras
 from keras import ops
 
 from xsample_tf.training.optimizers.numbers import checked_number
+from xsample_tf.training.optimizers.rates import RateByVariable
 from xsample_tf.training.optimizers.registry import register
-from xsample_tf.training.optimizers.weight_decay import is_bias_or_norm
+from xsample_tf.training.optimizers.weight_decay import decays, is_bias_or_norm
 
 
 @register("lars")
 @keras.saving.register_keras_serializable("xsample_tf")
-class LARS(keras.optimizers.Optimizer):
+class LARS(RateByVariable, keras.optimizers.Optimizer):
     """Layer-wise adaptive rate scaling (You et al., arXiv 1708.03888), in SimCLR's form.
 
     For a weight w with gradient g, learning rate r, momentum m, decay d and trust coefficient c:
@@ -30,6 +31,7 @@ class LARS(keras.optimizers.Optimizer):
         momentum: m, in [0, 1).
         weight_decay: d, added to the gradient, so that it passes through |u| and the momentum.
         trust_coefficient: c.
+        decay_embeddings: Whether tables of tokens and positions decay. Defaults to True.
         name: Name of the optimizer.
         **arguments: What every Keras optimizer takes, such as `global_clipnorm`.
 
@@ -46,6 +48,7 @@ class LARS(keras.optimizers.Optimizer):
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         trust_coefficient: float = 0.001,
+        decay_embeddings: bool = True,
         name: str = "lars",
         **arguments: Any,
     ):
@@ -53,6 +56,7 @@ class LARS(keras.optimizers.Optimizer):
         super().__init__(learning_rate, weight_decay=weight_decay, name=name, **arguments)
         self.momentum = checked_number("momentum", momentum, at_least=0, below=1)
         self.trust_coefficient = checked_number("trust_coefficient", trust_coefficient, above=0)
+        self.decay_embeddings = decay_embeddings
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Makes the velocities; Keras calls it before the first step."""
@@ -60,6 +64,7 @@ class LARS(keras.optimizers.Optimizer):
             return
         super().build(variables)
         self._adapted = [not is_bias_or_norm(variable) for variable in variables]
+        self._decayed = [decays(variable, self.decay_embeddings) for variable in variables]
         self.velocities = [
             self.add_variable(
                 variable.shape,
@@ -75,9 +80,10 @@ class LARS(keras.optimizers.Optimizer):
         velocity = self.velocities[index]
         weight = ops.cast(variable, velocity.dtype)
         update = ops.cast(ops.convert_to_tensor(gradient), velocity.dtype)
-        rate = ops.cast(learning_rate, velocity.dtype)
-        if self._adapted[index]:
+        rate = ops.cast(self.rate_of(variable, learning_rate), velocity.dtype)
+        if self._decayed[index]:
             update = update + self.weight_decay * weight
+        if self._adapted[index]:
             rate = rate * self._trust_ratio(weight, update)
         self.assign(velocity, self.momentum * velocity + rate * update)
         self.assign_sub(variable, velocity)
@@ -94,5 +100,5 @@ class LARS(keras.optimizers.Optimizer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        config = {"momentum": self.momentum, "trust_coefficient": self.trust_coefficient}
-        return {**super().get_config(), **config}
+        names = ("momentum", "trust_coefficient", "decay_embeddings")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from xsample_tf.losses import XSampleContrastiveLoss
+from xsample_tf.graphs.base import Side
+from xsample_tf.losses import ContrastiveLoss
 from xsample_tf.training.preflight.check import Check
 from xsample_tf.training.preflight.setting import NOT_SPLIT, OpenedRun
 
@@ -22,31 +23,33 @@ class Batch:
     """What the loss is given.
 
     Attributes:
-        side: `[B, ...]`, of the data's first images.
-        embeddings: Float32 `[B, V, P]`, random; an image's views are alike.
+        side: `[B, ...]`, of the data's first images, or a dict of such.
+        embeddings: Float32 `[B, V, P]`, random; those of an image are alike.
         weights: Float32 `[B]`, uneven, since equal ones hide what a replica takes for another's.
     """
 
-    side: np.ndarray
+    side: Side
     embeddings: np.ndarray
     weights: np.ndarray
 
     def as_type(self, dtype: str) -> "Batch":
         """The same numbers in another precision; labels stay whole."""
         parts = [getattr(self, field.name) for field in dataclasses.fields(self)]
-        return Batch(*(x.astype(dtype) if x.dtype.kind == "f" else x for x in parts))
+        return Batch(
+            *tf.nest.map_structure(lambda x: x.astype(dtype) if x.dtype.kind == "f" else x, parts)
+        )
 
 
 def images_of(setting: OpenedRun) -> int:
     """Images in checks of the loss: the run's, as far as the reference can take them."""
-    images = min(setting.options.batch_size, _VIEWS // setting.options.views)
+    images = min(setting.options.batch_size, _VIEWS // setting.objective.compared[0])
     return images - images % (setting.several.num_replicas_in_sync if setting.several else 1)
 
 
 def make_batch(setting: OpenedRun, images: int) -> Batch:
     """A batch of the run's graph, with embeddings as a projector gives them."""
     random = np.random.default_rng(0)
-    shape = (images, setting.options.views, setting.options.projector_dim)
+    shape = (images, *setting.objective.compared)
     image = random.standard_normal((images, 1, shape[-1]), np.float32)
     embeddings = image + random.standard_normal(shape, np.float32)
     weights = random.uniform(0.5, 1.5, images).astype(np.float32)
@@ -54,7 +57,7 @@ def make_batch(setting: OpenedRun, images: int) -> Batch:
 
 
 def make_function(
-    loss: XSampleContrastiveLoss,
+    loss: ContrastiveLoss,
     batch: Batch,
     strategy: tf.distribute.Strategy,
     compiled: bool = False,
@@ -62,7 +65,7 @@ def make_function(
     """A function of nothing: rows `[b]` and gradients `[b, V, P]` of the replicas' shares."""
     images = len(batch.weights)
 
-    def one(side: tf.Tensor, embeddings: tf.Tensor, weights: tf.Tensor) -> tuple:
+    def one(side: Side, embeddings: tf.Tensor, weights: tf.Tensor) -> tuple:
         with tf.GradientTape() as tape:
             tape.watch(embeddings)
             rows, _ = loss.rows(side, embeddings)
@@ -76,7 +79,7 @@ def make_function(
 
         return strategy.experimental_distribute_values_from_function(of)
 
-    shares = [share(x) for x in (batch.side, batch.embeddings, batch.weights)]
+    shares = tf.nest.map_structure(share, [batch.side, batch.embeddings, batch.weights])
     function = tf.function(
         lambda *shares: strategy.run(one, shares), autograph=False, jit_compile=compiled
     )
@@ -84,12 +87,13 @@ def make_function(
 
 
 def check_forms(setting: OpenedRun) -> Iterator[Check]:
-    """Both forms, on one device and on several."""
+    """Both forms, on one device and on several; of a loss with one form that one."""
     problem = _Problem(setting)
     one_device = tf.distribute.get_strategy()
-    for form in ("dense", "tiled"):
+    forms = ("dense", "tiled") if setting.loss_has_forms else ("dense",)
+    for form in forms:
         yield problem.check(f"loss and gradient, {form}, one device", form, one_device)
-    for form in ("dense", "tiled"):
+    for form in forms:
         name = f"loss and gradient, {form}, {setting.several_name}"
         if setting.several is None:
             yield Check(name, note=NOT_SPLIT)
@@ -122,20 +126,20 @@ class _Problem:
         tile = math.ceil(len(batch.weights) / 3)  # Several, of which the last is filled up.
         loss = self._setting.loss(implementation=form, tile_size=tile)
         ours = _values(loss, batch, strategy, compiled)
-        temperature = self._setting.options.temperature
+        temperature = getattr(loss, "temperature", 1.0)
         # The largest that a loss and a gradient could be, where these are small.
         units = 1 / temperature, batch.weights.max() / len(batch.weights) / temperature
         errors = [
             np.abs(one - exact).max() / max(np.abs(exact).max(), unit)
             for one, exact, unit in zip(ours, self._exact, units, strict=True)
         ]
-        target = loss.target_temperature
+        target = getattr(loss, "target_temperature", None)
         bound = _BOUND * max(1, 0.01 / target) if target else _BOUND
         return Check(name, float(np.max(errors)), bound)
 
 
 def _values(
-    loss: XSampleContrastiveLoss,
+    loss: ContrastiveLoss,
     batch: Batch,
     strategy: tf.distribute.Strategy,
     compiled: bool = False,

@@ -60,9 +60,9 @@ def measure(setting: OpenedRun) -> Iterator[tuple[str, Rate]]:
     objective = setting.objective.with_options(batch_size=images)
     yield "input", _rate_of_input(objective.make_stream(), images)
     in_memory = _first_batch(objective)
-    views, _ = next(iter(strategy.experimental_distribute_dataset(in_memory)))
+    one = next(iter(strategy.experimental_distribute_dataset(in_memory)))
     encoder = tf.function(_pass_of_encoder(model), autograph=False, jit_compile=compiled)
-    yield "encoder", _rate(lambda: float(encoder(views)), images)
+    yield "encoder", _rate(lambda: float(encoder(one)), images)
     batch = loss_checks.make_batch(setting, setting.options.batch_size)
     loss = loss_checks.make_function(setting.loss(), batch, strategy, compiled)
     yield "loss", _rate(lambda: _wait(strategy, loss()[1]), setting.options.batch_size)
@@ -90,8 +90,8 @@ def _affordable(setting: OpenedRun, model: DistributedModel) -> int:
 
     def seconds(images: int) -> float:
         stream = _first_batch(setting.objective.with_options(batch_size=images))
-        views, _ = next(iter(setting.strategy.experimental_distribute_dataset(stream)))
-        return images / _rate(lambda: float(encoder(views)), images, 0, 1).pairs_per_second
+        batch = next(iter(setting.strategy.experimental_distribute_dataset(stream)))
+        return images / _rate(lambda: float(encoder(batch)), images, 0, 1).pairs_per_second
 
     # The difference, since much of a small step's time does not grow with the batch.
     more = (seconds(6 * replicas) - seconds(2 * replicas)) / (4 * replicas)
@@ -107,18 +107,19 @@ def _first_batch(objective: Objective) -> tf.data.Dataset:
 
 
 def _pass_of_encoder(model: DistributedModel) -> Callable[[Any], tf.Tensor]:
-    """A function of the replicas' views: forward through encoder and projector, and back."""
+    """A function of the replicas' batches: forward through encoder and projector, and back."""
     strategy = model.distribute_strategy
 
-    def one(views: tf.Tensor) -> tf.Tensor:
+    def one(batch: tuple) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            projections = model.embed_views(views, training=True)
+            projections = model.embed_batch(batch, training=True)
             value = tf.reduce_sum(tf.square(projections))
         gradients = tape.gradient(value, model.trainable_variables)
+        present = [tf.convert_to_tensor(one) for one in gradients if one is not None]
         # A number that needs all of them.
-        return tf.add_n([tf.reduce_sum(tf.cast(gradient, tf.float32)) for gradient in gradients])
+        return tf.add_n([tf.reduce_sum(tf.cast(gradient, tf.float32)) for gradient in present])
 
-    return lambda views: strategy.reduce("SUM", strategy.run(one, (views,)), axis=None)
+    return lambda batch: strategy.reduce("SUM", strategy.run(one, (batch,)), axis=None)
 
 
 def _wait(strategy: tf.distribute.Strategy, values: Any) -> None:

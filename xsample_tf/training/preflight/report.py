@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import os
 import pathlib
 import platform
 from collections.abc import Sequence
@@ -11,8 +10,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from xsample_tf import devices
 from xsample_tf.training.execution import compile_step, precision_policy
-from xsample_tf.training.messages import describe_length
+from xsample_tf.training.messages import describe_length, named
 from xsample_tf.training.preflight import loss_checks
 from xsample_tf.training.preflight.check import Check
 from xsample_tf.training.preflight.rates import Rate
@@ -36,7 +36,7 @@ def machine() -> dict[str, Any]:
     return {
         "system": platform.platform(),
         "cpu": _cpu(),
-        "cores": cores(),
+        "cores": devices.cores(),
         "gpus": [
             {
                 "name": gpu.get("device_name"),
@@ -48,11 +48,6 @@ def machine() -> dict[str, Any]:
         | {name: metadata.version(name) for name in _PACKAGES}
         | {name: build[key] for name in ("cuda", "cudnn") if (key := f"{name}_version") in build},
     }
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def _cpu() -> str:
@@ -75,7 +70,7 @@ def header(machine: dict[str, Any], setting: OpenedRun) -> str:
     lines = [
         f"machine: {machine['cpu']}, {machine['cores']} cores; {gpus}; {versions}",
         f"data: {setting.images}",
-        f"run: {options.backbone}, batch {options.batch_size} of {options.views} views at "
+        f"run: {named(options)}, batch {options.batch_size} of {options.views} views at "
         f"{options.image_size} pixels; {precision_policy(options)}; "
         f"{replicas} replica{'s' if replicas > 1 else ''}; XLA "
         f"{'on' if compiled else 'off, but for the tiled loss'}",
@@ -165,8 +160,8 @@ def limiting(rates: dict[str, Rate]) -> tuple[str, str]:
     if given < needed:
         return "input", (
             f"input limits: {_number(given)} pairs/s against {_number(needed)} of the step; it "
-            f"needs about {needed / given:.1f} times the {cores()} cores here, or smaller images "
-            "in the shards"
+            f"needs about {needed / given:.1f} times the {devices.cores()} cores here, or smaller "
+            "images in the shards"
         )
     part = min(("encoder", "loss"), key=lambda name: rates[name].pairs_per_second)
     return part, (

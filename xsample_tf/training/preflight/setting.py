@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import keras
 import tensorflow as tf
@@ -17,9 +17,16 @@ from xsample_tf.training.distributed.strategy import make_strategy
 from xsample_tf.training.execution import dtype_policy_scope
 from xsample_tf.training.objectives import Objective, make_objective
 from xsample_tf.training.options import Options
-from xsample_tf.training.run_data import check_batch, open_dataset, total_steps_of
+from xsample_tf.training.run_data import (
+    check_batch,
+    open_dataset,
+    read_records_once,
+    steps_per_epoch,
+    total_steps_of,
+)
 
 _SCENES = 256  # Generated images, where the run's are not there yet.
+_TOKENS = 512  # Of the vocabulary of their captions, at most.
 # Why there may be nothing to compare one device with.
 NOT_SPLIT = "there is one device, and TensorFlow had started before the CPU could be split"
 _CHECK_SIZE = 64  # Pixels of the images in checks, at most: what they check does not depend on it.
@@ -64,7 +71,9 @@ class OpenedRun:
         """The objective of checks that train: few images of few pixels."""
         replicas = self.several.num_replicas_in_sync if self.several else 1
         each = min(max(16 // replicas, 8), self.options.batch_size // replicas)
-        size = min(self.options.image_size, _CHECK_SIZE)
+        size = self.options.image_size
+        if not self.options.takes_encoder:  # Which may be of one size.
+            size = min(size, _CHECK_SIZE)
         return self.objective.with_options(
             batch_size=each * replicas,
             image_size=size,
@@ -74,10 +83,15 @@ class OpenedRun:
             microbatch_size=0,
         )
 
-    def loss(self, **changes: object) -> losses.XSampleContrastiveLoss:
-        """The run's loss, but for these arguments."""
+    def loss(self, **changes: object) -> losses.ContrastiveLoss:
+        """The run's loss, but for those of these arguments that it has."""
+        return _changed(self.objective.make_loss(), changes)
+
+    @property
+    def loss_has_forms(self) -> bool:
+        """Whether the run's loss can be computed dense and by tiles."""
         loss = self.objective.make_loss()
-        return type(loss).from_config(loss.get_config() | changes)
+        return any(hasattr(one, "implementation") for one in getattr(loss, "losses", [loss]))
 
     def model(
         self,
@@ -86,13 +100,22 @@ class OpenedRun:
         policy: str,
         compiled: bool,
         make_optimizer: Callable[[], keras.Optimizer],
-        loss: losses.XSampleContrastiveLoss,
+        loss: losses.ContrastiveLoss,
     ) -> DistributedModel:
         """The objective's model, ready for `fit`, on these devices and in this precision."""
         with dtype_policy_scope(policy), strategy.scope():
             model = objective.make_model()
             model.compile(make_optimizer(), loss, jit_compile=compiled)
         return model
+
+
+def _changed(loss: losses.ContrastiveLoss, changes: Mapping[str, object]) -> losses.ContrastiveLoss:
+    config = loss.get_config()
+    own = {name: value for name, value in changes.items() if name in config}
+    members = [_changed(one, changes) for one in getattr(loss, "losses", ())]
+    if members:
+        own["losses"] = [keras.saving.serialize_keras_object(one) for one in members]
+    return type(loss).from_config(config | own)
 
 
 @contextlib.contextmanager
@@ -117,8 +140,9 @@ def open_run(options: Options, log: Callable[[str], None]) -> Iterator[OpenedRun
             options = _with_scenes(options, directory)
             images = f"{_SCENES} generated scenes, since {images} is not there yet"
         dataset = open_dataset(options)
-        steps_per_epoch = data.steps_per_epoch(options.data_dir, "train", options.batch_size)
-        total_steps = total_steps_of(options, steps_per_epoch)
+        read_records_once(options, log)
+        per_epoch = steps_per_epoch(options)
+        total_steps = total_steps_of(options, per_epoch)
         objective = make_objective(options, dataset)
         strategy = make_strategy(options.strategy)
         check_batch(options, strategy.num_replicas_in_sync)
@@ -129,7 +153,7 @@ def open_run(options: Options, log: Callable[[str], None]) -> Iterator[OpenedRun
             strategy,
             _several(strategy),
             total_steps,
-            steps_per_epoch,
+            per_epoch,
         )
 
 
@@ -142,8 +166,13 @@ def _with_scenes(options: Options, directory: str) -> Options:
         encoders=[text.load_encoder("lexical")],
         log=lambda line: None,
     )
+    if options.text_tower not in ("", "frozen"):
+        data.add_vocabulary(directory, _TOKENS, text.learn_vocabulary, log=lambda line: None)
     copies = -(-options.batch_size // _SCENES)
-    return dataclasses.replace(options, source="", data_dir=(directory,) * copies, embedding="")
+    all_images = {"train_fraction": 1.0, "per_class": 0, "train_list": ""}
+    return dataclasses.replace(
+        options, source="", data_dir=(directory,) * copies, embedding="", **all_images
+    )
 
 
 def _split_cpu(options: Options) -> None:
