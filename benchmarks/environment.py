@@ -9,8 +9,8 @@ from importlib import metadata
 PACKAGES = ("xsample_tf", "tensorflow", "keras", "numpy")
 
 
-def environment() -> list[str]:
-    """The machine, the versions and the date, as lines of Markdown."""
+def environment(seeds: str = "seed 0") -> list[str]:
+    """The machine, the versions, the date and the seeds, as lines of Markdown."""
     cpu = platform.processor() or platform.machine()
     information = pathlib.Path("/proc/cpuinfo")
     if information.exists():
@@ -19,5 +19,5 @@ def environment() -> list[str]:
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
     return [
         f"{cpu}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}; "
-        f"{datetime.date.today().isoformat()}; seed 0."
+        f"{datetime.date.today().isoformat()}; {seeds}."
     ]

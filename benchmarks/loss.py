@@ -2,6 +2,7 @@
 
     python benchmarks/loss.py --torch_python=OTHER_ENVIRONMENT/bin/python --output=runs/loss
     python benchmarks/loss.py --only=tiled --images=65536 --rounds=1
+    python benchmarks/loss.py --loss=siglip --images=8192,16384 ...
 
 Writes OUTPUT/loss.md and OUTPUT/loss.png after each number of images. The contenders live in
 processes of their own (loss_worker.py) and are timed in turn; memory is measured in fresh
@@ -20,9 +21,12 @@ from typing import Any
 import numpy as np
 from absl import app, flags
 from environment import environment
-from helpers.loss_worker import CAPTION_SIZE, EMBEDDING_SIZE, TENSORFLOW, TORCH, VIEWS
 from loss_report import GB, LABELS, OURS, Measurement, Row, matrix_bytes, plot, tables
+from loss_worker import CAPTION_SIZE, EMBEDDING_SIZE, LOSSES, TENSORFLOW, TORCH, VIEWS
 
+_LOSS = flags.DEFINE_enum(
+    "loss", "x_sample", LOSSES, "X-CLR's, or one of images and texts with what it learns."
+)
 _ONLY = flags.DEFINE_list(
     "only", "tiled,dense_xla,dense,torch,torch_chunked", f"Contenders of {', '.join(LABELS)}."
 )
@@ -39,7 +43,7 @@ SMALL = 64
 
 
 def main(arguments: list[str]) -> None:
-    contenders = [c for c in _ONLY.value if c in TENSORFLOW or _TORCH_PYTHON.value]
+    contenders = [c for c in _ONLY.value if c in TENSORFLOW or _runs_torch(c)]
     if not contenders:
         raise SystemExit("nothing to run: PyTorch's contenders need --torch_python")
     images = sorted(map(int, _IMAGES.value))
@@ -57,11 +61,15 @@ def main(arguments: list[str]) -> None:
             if OURS in ready:
                 rate = max(rate, ready[OURS].ask("rate"))
             lines = [*environment(), "", *conditions(workers, rate)]
-            lines += tables(contenders, results, rate)
+            lines += tables(contenders, results, rate, _LOSS.value)
             (output / "loss.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
             plot(contenders, results, output / "loss.png")
             print(f"{number} images done", file=sys.stderr)
     print("\n".join(lines))
+
+
+def _runs_torch(contender: str) -> bool:
+    return bool(_TORCH_PYTHON.value) and _LOSS.value in TORCH[contender]
 
 
 class Worker:
@@ -82,7 +90,7 @@ class Worker:
         # TensorFlow is talkative: what it says is shown only if the worker fails.
         self._said = tempfile.TemporaryFile("w+", encoding="utf-8")
         self._process = subprocess.Popen(
-            [python, program, contender, str(_THREADS.value)],
+            [python, program, contender, _LOSS.value, str(_THREADS.value)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
@@ -113,7 +121,7 @@ class Worker:
 
 
 def fits(contender: str, images: int) -> bool:
-    return matrix_bytes(contender, images) <= _MEMORY_LIMIT.value * GB
+    return matrix_bytes(contender, images, _LOSS.value) <= _MEMORY_LIMIT.value * GB
 
 
 def peak(contender: str, images: int) -> int:
@@ -167,9 +175,11 @@ def measure(workers: dict[str, Worker], images: int, small: dict[str, int]) -> R
 
 def conditions(workers: dict[str, Worker], rate: float) -> list[str]:
     """What was compared, how, and what was left out, as lines of Markdown."""
+    inputs = f"embeddings of {EMBEDDING_SIZE} numbers"
+    if _LOSS.value == "x_sample":
+        inputs = f"{VIEWS} views an image, {inputs}, captions of {CAPTION_SIZE}"
     lines = [
-        f"Forward and backward, {VIEWS} views an image, embeddings of {EMBEDDING_SIZE} numbers, "
-        f"captions of {CAPTION_SIZE}, float32; {_THREADS.value} threads.",
+        f"Loss {_LOSS.value}, forward and backward, {inputs}, float32; {_THREADS.value} threads.",
         f"Time: contenders in turn, the median of {_ROUNDS.value} rounds, and of their ratios.",
         "Best dense: the fastest, or leanest, that writes every matrix out, PyTorch's included.",
         f"Memory: the peak of a fresh process above the same program's at {SMALL} images.",

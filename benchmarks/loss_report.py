@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 import statistics
 
-from helpers.loss_worker import CAPTION_SIZE, EMBEDDING_SIZE, VIEWS
+from loss_worker import CAPTION_SIZE, EMBEDDING_SIZE, TORCH, VIEWS
 
 LABELS = {
     "tiled": "tiled, XLA",
@@ -12,7 +12,7 @@ LABELS = {
     "tiled_plain": "tiled",
     "dense_xla": "dense, XLA",
     "dense": "dense",
-    "torch": "PyTorch",
+    "torch": "PyTorch, or open_clip",
     "torch_chunked": "PyTorch, chunked",
 }
 OURS = "tiled"
@@ -45,32 +45,37 @@ class Measurement:
 Row = dict[str, Measurement]
 
 
-def matrix_bytes(contender: str, images: int) -> float:
+def matrix_bytes(contender: str, images: int, loss: str) -> float:
     """Estimated bytes of the matrices that a contender writes out."""
-    return MATRICES.get(contender, 0) * 4 * (VIEWS * images) ** 2
+    # Of images and texts, but that our dense form of CLIP's loss makes and masks those of all.
+    images_by_texts = loss == "siglip" or (loss == "clip" and contender in TORCH)
+    pairs = images**2 if images_by_texts else (VIEWS * images) ** 2
+    return MATRICES.get(contender, 0) * 4 * pairs
 
 
-def operations(images: int) -> int:
+def operations(images: int, loss: str) -> int:
     """Floating-point operations that the tiled form needs on one device, forward and backward.
 
     A multiply-add is two operations, and of a symmetric matrix half is computed: the products of
-    N vectors of size D with each other take N^2 D operations.
+    N vectors of size D with each other take N^2 D operations, and twice that with N others.
     """
-    logits = (VIEWS * images) ** 2 * EMBEDDING_SIZE
-    similarities = images**2 * CAPTION_SIZE
+    sided = loss != "x_sample"
+    logits = (2 * images**2 if sided else (VIEWS * images) ** 2) * EMBEDDING_SIZE
+    similarities = 0 if sided else images**2 * CAPTION_SIZE
     # Both passes make both; the gradient goes to the rows and to the columns of a tile.
     return 2 * (logits + similarities) + 2 * logits
 
 
-def tables(contenders: list[str], results: dict[int, Row], rate: float) -> list[str]:
+def tables(contenders: list[str], results: dict[int, Row], rate: float, loss: str) -> list[str]:
     """A table of times and one of memory, as lines of Markdown.
 
     Args:
         contenders: The columns.
         results: By number of images, without the contenders that were left out.
         rate: Operations a second of the machine's matrix products, wherever ours was run.
+        loss: The loss that was measured.
     """
-    return ["", *_times(contenders, results, rate), "", *_memory(contenders, results)]
+    return ["", *_times(contenders, results, rate, loss), "", *_memory(contenders, results, loss)]
 
 
 def plot(contenders: list[str], results: dict[int, Row], path: pathlib.Path) -> None:
@@ -99,13 +104,15 @@ def plot(contenders: list[str], results: dict[int, Row], path: pathlib.Path) -> 
     pyplot.close(figure)
 
 
-def _times(contenders: list[str], results: dict[int, Row], rate: float) -> list[str]:
+def _times(contenders: list[str], results: dict[int, Row], rate: float, loss: str) -> list[str]:
     body = []
     for images, row in results.items():
-        cells = [f"{row[c].median:.3g}" if c in row else _skipped(c, images) for c in contenders]
+        cells = [
+            f"{row[c].median:.3g}" if c in row else _skipped(c, images, loss) for c in contenders
+        ]
         over_best = over_floor = "-"
         if OURS in row:
-            over_floor = f"{row[OURS].median / (operations(images) / rate):.2f}"
+            over_floor = f"{row[OURS].median / (operations(images, loss) / rate):.2f}"
             if dense := [row[c] for c in MATRICES if c in row]:
                 best = min(dense, key=lambda measurement: measurement.median)
                 ratios = map(float.__truediv__, row[OURS].seconds, best.seconds)
@@ -115,12 +122,14 @@ def _times(contenders: list[str], results: dict[int, Row], rate: float) -> list[
     return _table(["seconds at", *labels, "ours / best dense", "ours / floor"], body)
 
 
-def _memory(contenders: list[str], results: dict[int, Row]) -> list[str]:
+def _memory(contenders: list[str], results: dict[int, Row], loss: str) -> list[str]:
     body = []
     first = contenders[0]
     for images, row in results.items():
         extra = {contender: measurement.extra for contender, measurement in row.items()}
-        cells = [f"{extra[c] / MB:.0f}" if c in row else _skipped(c, images) for c in contenders]
+        cells = [
+            f"{extra[c] / MB:.0f}" if c in row else _skipped(c, images, loss) for c in contenders
+        ]
         over_best = "-"
         dense = [extra[c] for c in MATRICES if c in row and extra[c] > 0]
         # With few images the difference of two processes may be noise, below 0 even.
@@ -133,8 +142,8 @@ def _memory(contenders: list[str], results: dict[int, Row]) -> list[str]:
     return _table(["extra MB at", *labels, *ends], body)
 
 
-def _skipped(contender: str, images: int) -> str:
-    return f"- ({matrix_bytes(contender, images) / GB:.2g} GB)"
+def _skipped(contender: str, images: int, loss: str) -> str:
+    return f"- ({matrix_bytes(contender, images, loss) / GB:.2g} GB)"
 
 
 def _table(header: list[str], body: list[list[str]]) -> list[str]:

@@ -1,6 +1,6 @@
 """One contender of loss.py in a process of its own, which waits, idle, until it is asked.
 
-    python benchmarks/loss_worker.py CONTENDER THREADS
+    python benchmarks/loss_worker.py CONTENDER LOSS THREADS
 
 Each line of standard input is a request, each line of standard output its answer in JSON:
 
@@ -24,6 +24,9 @@ import numpy as np
 
 VIEWS, EMBEDDING_SIZE, CAPTION_SIZE = 2, 128, 384
 TEMPERATURE = TARGET_TEMPERATURE = 0.1
+BIAS = -10.0
+# The two-sided losses contrast an image with texts; they need no captions, and learn their scalars.
+LOSSES = ("x_sample", "clip", "siglip")
 # Contender to implementation of our loss, whether XLA compiles the step, and whether the step uses
 # the rows' statistics; XLA leaves out what is not used.
 TENSORFLOW = {
@@ -33,20 +36,23 @@ TENSORFLOW = {
     "dense_xla": ("dense", True, False),
     "dense": ("dense", False, False),
 }
-# Contender to function of loss_torch.py.
-TORCH = {"torch": "full", "torch_chunked": "chunked"}
+# Contender to function of loss_torch.py, by loss.
+TORCH = {
+    "torch": {"x_sample": "full", "clip": "clip", "siglip": "siglip"},
+    "torch_chunked": {"x_sample": "chunked"},
+}
 
-# A step returns value and gradient; a loader makes one from captions and embeddings.
+# A step returns value and gradient by embeddings; a loader makes one from captions and embeddings.
 Step = Callable[[], tuple[Any, Any]]
 Loader = Callable[[np.ndarray, np.ndarray], Step]
 
 
 def main() -> None:
-    contender, threads = sys.argv[1], int(sys.argv[2])
+    contender, loss, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
     # What a library prints is no answer.
     answers, sys.stdout = sys.stdout, sys.stderr
     framework = "torch" if contender in TORCH else "tensorflow"
-    load = (torch_loader if contender in TORCH else tensorflow_loader)(contender, threads)
+    load = (torch_loader if contender in TORCH else tensorflow_loader)(contender, loss, threads)
     for line in sys.stdin:
         request, argument = line.rstrip("\n").split(" ", 1)
         answer = None
@@ -81,47 +87,60 @@ def inputs(images: int) -> tuple[np.ndarray, np.ndarray]:
     return captions, image[:, None] + 0.5 * normal(images, VIEWS, EMBEDDING_SIZE)
 
 
-def tensorflow_loader(contender: str, threads: int) -> Loader:
+def tensorflow_loader(contender: str, loss: str, threads: int) -> Loader:
     import tensorflow as tf
-
-    from xsample_tf import XSampleContrastiveLoss, graphs
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     implementation, compiled, with_statistics = TENSORFLOW[contender]
-    loss = XSampleContrastiveLoss(
-        graphs.CosineGraph(), TEMPERATURE, TARGET_TEMPERATURE, implementation=implementation
-    )
+    of_batch, learned = tensorflow_loss(loss, implementation)
+    learned = {name: tf.constant(value) for name, value in learned.items()}
 
     @tf.function(jit_compile=compiled)
-    def step(captions: tf.Tensor, embeddings: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def step(captions: tf.Tensor, embeddings: tf.Tensor, learned: dict) -> tuple:
         with tf.GradientTape() as tape:
-            tape.watch(embeddings)
-            rows, statistics = loss.rows(captions, embeddings)
+            tape.watch([embeddings, learned])
+            rows, statistics = of_batch.rows(captions, embeddings, **learned)
             value = tf.reduce_mean(rows)
         used = [tf.reduce_mean(one) for one in statistics.values()] if with_statistics else []
-        return value, tape.gradient(value, embeddings), used
+        return value, *tape.gradient(value, (embeddings, learned)), used
 
     def load(captions: np.ndarray, embeddings: np.ndarray) -> Step:
         tensors = tf.constant(captions), tf.constant(embeddings)
-        return lambda: step(*tensors)[:2]
+        return lambda: step(*tensors, learned)[:2]
 
     return load
 
 
-def torch_loader(contender: str, threads: int) -> Loader:
+def tensorflow_loss(loss: str, implementation: str) -> tuple[Any, dict[str, float]]:
+    """A loss of ours, and what is learned beside the embeddings."""
+    from xsample_tf import graphs, losses
+
+    if loss == "siglip":
+        made = losses.SigmoidContrastiveLoss(implementation=implementation)
+        return made, {"temperature": TEMPERATURE, "bias": BIAS}
+    if loss == "clip":
+        made = losses.ImageTextContrastiveLoss(implementation=implementation)
+        return made, {"temperature": TEMPERATURE}
+    made = losses.XSampleContrastiveLoss(
+        graphs.CosineGraph(), TEMPERATURE, TARGET_TEMPERATURE, implementation=implementation
+    )
+    return made, {}
+
+
+def torch_loader(contender: str, loss: str, threads: int) -> Loader:
     import loss_torch
     import torch
 
     torch.set_num_threads(threads)
-    loss = getattr(loss_torch, TORCH[contender])
+    of_batch = getattr(loss_torch, TORCH[contender][loss])
 
     def load(captions: np.ndarray, embeddings: np.ndarray) -> Step:
         given, wanted = torch.from_numpy(captions), torch.from_numpy(embeddings).requires_grad_()
 
         def step() -> tuple[torch.Tensor, torch.Tensor]:
-            value = loss(given, wanted, TEMPERATURE, TARGET_TEMPERATURE)
-            (gradient,) = torch.autograd.grad(value, wanted)
+            value, learned = of_batch(given, wanted, TEMPERATURE, TARGET_TEMPERATURE)
+            gradient, *_ = torch.autograd.grad(value, [wanted, *learned])
             return value.detach(), gradient
 
         return step

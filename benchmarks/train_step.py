@@ -1,4 +1,4 @@
-"""The training step over its floor, microbatches, and what replicas keep and send.
+"""The training step over its floor, of one tower and of two, microbatches, and replicas.
 
     python benchmarks/train_step.py --only=step
     python benchmarks/train_step.py --only=microbatches,replicas --rounds=3
@@ -29,10 +29,10 @@ from absl import app, flags
 from environment import environment
 
 import xsample_tf
-from xsample_tf import graphs, models
+from xsample_tf import graphs, losses, models
 from xsample_tf.training import optimizers
 
-_ONLY = flags.DEFINE_list("only", "step,microbatches,replicas", "Which tables.")
+_ONLY = flags.DEFINE_list("only", "step,towers,microbatches,replicas", "Which tables.")
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "How often each contender is timed.", lower_bound=1)
 _BACKBONE = flags.DEFINE_string("backbone", "resnet18", "Encoder by name.")
 _BATCH = flags.DEFINE_integer("batch_size", 256, "Images.", lower_bound=2)
@@ -43,6 +43,8 @@ _XLA = flags.DEFINE_bool("xla", False, "Compile steps and floor whole.")
 _PART = flags.DEFINE_string("part", "", "Internal: measure this in this process, and end.")
 
 CAPTION_SIZE, EMBEDDING_SIZE = 384, 128
+# A text tower for tens of thousands of captions, as in configs/flickr8k_clip_tower.flags.
+TOWER, VOCABULARY = {"length": 32, "width": 256, "layers": 4, "heads": 4}, 4096
 # For the replicas' memory: enough that the loss is seen beside TensorFlow itself.
 LOSS_BATCH = 16384
 # Images of a replica whose collectives are counted: enough for tiles.
@@ -62,8 +64,14 @@ def main(arguments: list[str]) -> None:
         f"{_PRECISION.value}, XLA {'on' if _XLA.value else 'off'}; medians of {_ROUNDS.value} "
         "rounds.\n"
     )
+    tables = {
+        "step": step_table,
+        "towers": tower_table,
+        "microbatches": microbatch_table,
+        "replicas": replica_table,
+    }
     for name in _ONLY.value:
-        {"step": step_table, "microbatches": microbatch_table, "replicas": replica_table}[name]()
+        tables[name]()
 
 
 def step_table() -> None:
@@ -81,6 +89,17 @@ def step_table() -> None:
     ]
     table(("step", "seconds"), [(name, median(times)) for name, times in seconds.items()])
     print(*ratios, sep="  \n", end="\n\n")
+
+
+def tower_table() -> None:
+    """A step of CLIP with a text tower of its own, over the two towers alone."""
+    seconds = in_turn({"both towers alone": towers_alone(), "CLIP": clip_step()})
+    print(
+        f"One view of each image, and a text tower of {TOWER['layers']} layers of "
+        f"{TOWER['width']} over {TOWER['length']} tokens:\n"
+    )
+    table(("step", "seconds"), [(name, median(times)) for name, times in seconds.items()])
+    print(f"CLIP / both towers alone: {ratio(seconds['CLIP'], seconds['both towers alone'])}\n")
 
 
 def microbatch_table() -> None:
@@ -162,6 +181,55 @@ def encoder_alone() -> Callable[[], Any]:
         return tape.gradient(embeddings, encoder.trainable_variables, pull)
 
     return lambda: float(tf.reduce_sum(step()[-1]))
+
+
+def towers() -> tuple[keras.Model, keras.Model]:
+    keras.utils.set_random_seed(0)
+    encoder = models.backbone(_BACKBONE.value, image_size=_SIZE.value)
+    return encoder, models.text_tower(VOCABULARY, **TOWER)
+
+
+def image_text_batch() -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """One view of each image, and texts that fill half of their tokens on average."""
+    shape = [_BATCH.value, TOWER["length"]]
+    tokens = tf.random.stateless_uniform(shape, [0, 3], 4, VOCABULARY, tf.int32)
+    lengths = tf.random.stateless_uniform(shape[:1], [0, 4], 3, TOWER["length"] + 1, tf.int32)
+    views = batch(_BATCH.value)[0][:, :1]
+    return views, {"tokens": tokens * tf.sequence_mask(lengths, shape[1], tf.int32)}
+
+
+def clip_step() -> Callable[[], Any]:
+    """A step of CLIP as `fit` takes it."""
+    encoder, text_encoder = towers()
+    model = models.ImageTextModel(
+        encoder,
+        text_encoder,
+        models.projector(encoder.output_shape[-1], output_dim=512, layers=1),
+        models.projector(TOWER["width"], output_dim=512, layers=1, name="text_projector"),
+    )
+    optimizer = optimizers.build("adamw", 1e-3, 0.1)
+    model.compile(optimizer, losses.ImageTextContrastiveLoss(), jit_compile=_XLA.value)
+    data, function = image_text_batch(), model.make_train_function()
+    return lambda: float(function(iter([data]))["loss"])
+
+
+def towers_alone() -> Callable[[], Any]:
+    """Forward and backward of both towers, with nothing around them."""
+    (views, side), both = image_text_batch(), towers()
+    given = views[:, 0], side["tokens"]
+    pulls = [
+        tf.random.stateless_normal([_BATCH.value, tower.output_shape[-1]], [0, 5]) for tower in both
+    ]
+
+    @tf.function(jit_compile=_XLA.value, autograph=False)
+    def step() -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            outputs = [tower(x, training=True) for tower, x in zip(both, given, strict=True)]
+        variables = [v for tower in both for v in tower.trainable_variables]
+        gradients = map(tf.convert_to_tensor, tape.gradient(outputs, variables, pulls))
+        return tf.add_n([tf.reduce_sum(gradient) for gradient in gradients])
+
+    return lambda: float(step())
 
 
 def encoder_forward() -> Callable[[], Any]:

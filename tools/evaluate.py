@@ -2,10 +2,11 @@
 
     python tools/evaluate.py --model=runs/first --data_dir=data/own --output=evaluation
     python tools/evaluate.py --model=SAVED_MODEL --data_dir=data/cifar100 --probes=knn,linear
+    python tools/evaluate.py --model=their.keras --input_range=-1,1 --data_dir=data/own --output=out
 
 Writes results.json, report.md and, of the data directory, neighbours.png into --output. An export's
-encoder stands beside the same architecture untrained. Measures and tasks of your own join by
---import.
+encoder stands beside the same architecture untrained, or beside the weights that its run started
+from. Measures and tasks of your own join by --import.
 """
 
 import json
@@ -14,20 +15,37 @@ import pathlib
 import command_line
 from absl import flags
 
-from xsample_tf import evaluation, text
+from xsample_tf import evaluation, text, training
 from xsample_tf.errors import InputError
 from xsample_tf.evaluation import MEASURES, TASKS
 from xsample_tf.export import load
 
 _MODEL = flags.DEFINE_string(
-    "model", None, "A run directory, an export, or a SavedModel of serving_default(images)."
+    "model", None, "A run directory, an export, a SavedModel from images to vectors, or a .keras."
+)
+_SIGNATURE = flags.DEFINE_string(
+    "signature", None, "Which of the model's signatures; by default serving_default, or the only."
+)
+_INPUT = flags.DEFINE_string(
+    "input", None, "Which of the model's inputs takes images; by default the only one that can."
+)
+_OUTPUT_NAME = flags.DEFINE_string(
+    "output_name", None, "Which of the model's outputs; by default embedding, or the only vectors."
+)
+_INPUT_RANGE = flags.DEFINE_list(
+    "input_range",
+    None,
+    "Lowest and highest pixel that the model takes, as -1,1; by default 0,255 for integers, and "
+    "for a .keras that divides them itself, else 0,1.",
 )
 _TASKS = flags.DEFINE_list(
     "tasks", ["shards"], "What to evaluate on, by name; shards is --data_dir itself."
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "A directory that prepare_data wrote.")
 _PROBES = flags.DEFINE_list(
-    "probes", None, "Which measures of those that need labels; by default all, as knn,linear."
+    "probes",
+    None,
+    "Which measures of those that need labels; by default knn,linear. Others take longer.",
 )
 _OUTPUT = flags.DEFINE_string("output", None, "Directory for the results.")
 _EMBEDDING = flags.DEFINE_string(
@@ -48,13 +66,17 @@ command_line.choose_from(MEASURES, TASKS)
 
 def main() -> None:
     output = _check_flags()
-    encoder = load(_MODEL.value)
+    encoder = load(
+        _MODEL.value, _SIGNATURE.value, _INPUT.value, _OUTPUT_NAME.value, _INPUT_RANGE.value
+    )
+    print(f"model: {encoder.model}")
     trained = encoder.encoder()
     settings = evaluation.Settings(
         data_dir=_DATA_DIR.value,
         probes=_PROBES.value,
         batch_size=_BATCH_SIZE.value,
         image_size=_IMAGE_SIZE.value or encoder.card.get("image_size"),
+        embed_texts=encoder.model.embed_texts,
         embedding=text.load_encoder(_ENCODE_CAPTIONS.value)
         if _ENCODE_CAPTIONS.value
         else _EMBEDDING.value,
@@ -62,14 +84,20 @@ def main() -> None:
         seed=_SEED.value,
         values=command_line.entry_values(MEASURES, TASKS),
     )
-    baseline = None if trained is None else evaluation.untrained(trained, _SEED.value)
-    results = evaluation.run_tasks(encoder, _TASKS.value, settings, baseline).as_dict()
+    # Of an export in the directory of a run that started from weights that existed.
+    run = encoder.saved_model.absolute().parents[1]
+    baseline, name = training.read_start(str(run)), evaluation.START
+    if baseline is None and trained is not None:
+        baseline, name = evaluation.untrained(trained, _SEED.value), evaluation.UNTRAINED
+    results = evaluation.run_tasks(
+        encoder, _TASKS.value, settings, baseline, baseline_name=name
+    ).as_dict()
     results["meta"]["model"] = str(encoder.saved_model)
     print(evaluation.table(results))
     (output / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     (output / "report.md").write_text(evaluation.markdown(results), encoding="utf-8")
     written = [f"{output}/results.json", "report.md"]
-    if "shards" in _TASKS.value:
+    if "images" in results["meta"]:  # The data directory was measured.
         evaluation.neighbour_sheet(
             encoder,
             _DATA_DIR.value,

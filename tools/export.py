@@ -9,10 +9,14 @@ from absl import flags
 
 from xsample_tf import training
 from xsample_tf.errors import InputError
-from xsample_tf.export import export
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "The directory of a run.")
 _OUTPUT = flags.DEFINE_string("output", None, "Directory to write: new, or an export to replace.")
+_CAPTION_MAP = flags.DEFINE_bool(
+    "caption_map",
+    False,
+    "Fit the map from images to captions too, for tools/search.py; reads all images of the data.",
+)
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Which checkpoint; by default the newest.")
 
 
@@ -22,11 +26,10 @@ def main() -> None:
     if not _OUTPUT.value:
         raise InputError("--output: expected a directory to write to, received none")
     print(f"exporting the encoder of {_RUN_DIR.value} to {_OUTPUT.value}", flush=True)
-    encoder, options = training.load_encoder(_RUN_DIR.value, _CHECKPOINT.value)
-    card = {"run": _RUN_DIR.value}
-    card |= {name: options.pop(name) for name in ("checkpoint", "step")}
-    export(encoder, _OUTPUT.value, options["image_size"], card | {"settings": options})
-    print(f"exported {card['checkpoint']}, step {card['step']}, to {_OUTPUT.value}")
+    done = training.export_run(
+        _RUN_DIR.value, _OUTPUT.value, _CHECKPOINT.value, caption_map=_CAPTION_MAP.value
+    )
+    print(f"exported {done['checkpoint']}, step {done['step']}, to {_OUTPUT.value}")
 
 
 if __name__ == "__main__":

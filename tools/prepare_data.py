@@ -16,7 +16,18 @@ import command_line
 from absl import flags
 
 from xsample_tf import text
-from xsample_tf.data import Quality, append, check, prepare, prepare_in_place, read_dataset, sources
+from xsample_tf.data import (
+    Quality,
+    SavedModelImageEncoder,
+    add_image_embeddings,
+    add_vocabulary,
+    append,
+    check,
+    prepare,
+    prepare_in_place,
+    read_dataset,
+    sources,
+)
 from xsample_tf.data.preparation import caption_vectors
 from xsample_tf.errors import InputError
 
@@ -33,8 +44,28 @@ _TEXT_ENCODER = flags.DEFINE_list(
     "Handles: lexical, a sentence-transformers directory or Hugging Face id, a SavedModel or "
     "TF-Hub handle; none leaves the captions without vectors.",
 )
+_IMAGE_ENCODER = flags.DEFINE_list(
+    "image_encoder",
+    [],
+    "SavedModels of serving_default(images), such as exports of ours, whose vectors of the images "
+    "are stored too: for --graph=image.",
+)
+_IMAGE_ENCODER_SIZE = flags.DEFINE_integer(
+    "image_encoder_size",
+    None,
+    "Side of the images for an --image_encoder that takes any; else 224.",
+    lower_bound=1,
+)
+_VOCABULARY = flags.DEFINE_integer(
+    "vocabulary",
+    None,
+    "Learn so many WordPiece tokens from the training captions, for --text_tower=transformer; "
+    "needs no --source where --output has captions.",
+)
 _EMBEDDINGS_ONLY = flags.DEFINE_bool(
-    "embeddings_only", False, "Add caption vectors to shards that --output has; needs no --source."
+    "embeddings_only",
+    False,
+    "Add caption vectors or image vectors to shards that --output has; needs no --source.",
 )
 _IN_PLACE = flags.DEFINE_bool(
     "in_place",
@@ -146,25 +177,68 @@ def main() -> None:
         raise InputError("output: expected a folder for the data directory, received none")
     if _CHECK.value:
         sys.exit(1 if check(_OUTPUT.value, _THREADS.value) else 0)
-    if bool(_SOURCE.value) == _EMBEDDINGS_ONLY.value:
-        raise InputError("source: expected --source=KIND:WHERE, or else --embeddings_only")
-    if _EMBEDDINGS_ONLY.value and not _TEXT_ENCODER.value:
-        raise InputError("text_encoder: expected a handle such as lexical with --embeddings_only")
+    alone = _VOCABULARY.value is not None and not _SOURCE.value and not _EMBEDDINGS_ONLY.value
+    if bool(_SOURCE.value) == _EMBEDDINGS_ONLY.value and not alone:
+        raise InputError(
+            "source: expected --source=KIND:WHERE, or else --embeddings_only or --vocabulary"
+        )
+    if not alone:
+        _write()
+    if _VOCABULARY.value is not None and not _DRY_RUN.value:
+        add_vocabulary(
+            _OUTPUT.value, _VOCABULARY.value, text.learn_vocabulary, overwrite=_OVERWRITE.value
+        )
+
+
+def _write() -> None:
+    """Writes shards, or vectors beside those that are there."""
+    if _EMBEDDINGS_ONLY.value and not (_TEXT_ENCODER.value or _IMAGE_ENCODER.value):
+        raise InputError(
+            "text_encoder: expected a handle such as lexical, or an --image_encoder, with "
+            "--embeddings_only"
+        )
     if _APPEND.value:
         _append()
         return
     encoders = [text.load_encoder(handle) for handle in _TEXT_ENCODER.value]
+    image_encoders = [
+        SavedModelImageEncoder(handle, _IMAGE_ENCODER_SIZE.value) for handle in _IMAGE_ENCODER.value
+    ]
     if _EMBEDDINGS_ONLY.value:
-        caption_vectors.add_embeddings(
-            _OUTPUT.value, encoders, template=_TEMPLATE.value, overwrite=_OVERWRITE.value
-        )
+        if encoders:
+            caption_vectors.add_embeddings(
+                _OUTPUT.value, encoders, template=_TEMPLATE.value, overwrite=_OVERWRITE.value
+            )
+        _add_image_vectors(image_encoders, _OVERWRITE.value)
+        _print_next_step()
         return
     if _IN_PLACE.value:
         _prepare_in_place(encoders)
     else:
         _prepare(encoders)
+    if _DRY_RUN.value:
+        return
+    _add_image_vectors(image_encoders, overwrite=False)
     if not encoders:
         print("no caption vectors; add them with --embeddings_only --text_encoder=HANDLE")
+    _print_next_step()
+
+
+def _print_next_step() -> None:
+    """Prints the command that shows how the images relate, where something says that."""
+    dataset = read_dataset(_OUTPUT.value)
+    words = ["python", "tools/inspect_graph.py", f"--data_dir={_OUTPUT.value}"]
+    if len(dataset.encoders) > 1:
+        words.append(f"--embedding={next(iter(dataset.encoders))}")
+    elif not dataset.encoders:
+        words.append("--graph=label")
+    if dataset.encoders or dataset.class_names:
+        print(f"see the target before you train: {shlex.join(words)}")
+
+
+def _add_image_vectors(encoders: list[SavedModelImageEncoder], overwrite: bool) -> None:
+    for encoder in encoders:
+        add_image_embeddings(_OUTPUT.value, encoder, overwrite=overwrite)
 
 
 def _prepare_in_place(encoders: list[text.TextEncoder]) -> None:
@@ -197,7 +271,8 @@ def _append() -> None:
     names = [field.name for field in dataclasses.fields(Quality)]
     names[names.index("caption_rules")] = "caption_rule"
     names += ["validation_source", "validation_fraction", "template", "records_per_shard", "seed"]
-    names += ["runner", "beam_flags", "text_encoder", "overwrite", "feature_columns"]
+    names += ["runner", "beam_flags", "text_encoder", "overwrite"]
+    names += ["image_encoder", "image_encoder_size"]
     for name in [*names, "feature_default", "in_place"]:
         if flags.FLAGS[name].present:
             raise InputError(

@@ -9,12 +9,15 @@ import tensorflow as tf
 from absl import flags
 
 import xsample_tf
+from xsample_tf.graphs import GRAPHS
 from xsample_tf.training.options import CHOSEN, settings
-from xsample_tf.training.settings import OBJECTIVES
+from xsample_tf.training.settings import preset_values
 
 _DEFINE = {
     bool: flags.DEFINE_bool,
+    bool | None: flags.DEFINE_bool,
     float: flags.DEFINE_float,
+    float | None: flags.DEFINE_float,
     int: flags.DEFINE_integer,
     int | None: flags.DEFINE_integer,
     str: flags.DEFINE_string,
@@ -45,6 +48,37 @@ def read(**defaults: str) -> xsample_tf.training.Options:
         InputError: A value that cannot be used, or data that is not there where a flagfile says how
             it is prepared.
     """
+    return _read(_given_own(), defaults)
+
+
+def read_with_other_graph(graph: str) -> tuple[xsample_tf.training.Options, dict[str, object]]:
+    """The options that the flags give, and the values of another graph's own options.
+
+    What the other graph alone declares is none of the run's options.
+
+    Args:
+        graph: Name of the other graph, "" for none.
+
+    Raises:
+        InputError: As for `read`, or there is no such graph.
+    """
+    given = _given_own()
+    if not graph:
+        return _read(given, {}), {}
+    others = {option.name for option in GRAPHS[graph].options}
+    run = flags.FLAGS["graph"].value or preset_values(flags.FLAGS["objective"].value)["graph"]
+    left = others - {option.name for option in GRAPHS[run].options}
+    own = {name: value for name, value in given.items() if name not in left}
+    return _read(own, {}), {name: value for name, value in given.items() if name in others}
+
+
+def _given_own() -> dict[str, object]:
+    """Returns the values of options that entries declare, where they are given."""
+    values = command_line.entry_values(*CHOSEN)
+    return {name: value for name, value in values.items() if command_line.origin(name)}
+
+
+def _read(own: Mapping[str, object], defaults: Mapping[str, str]) -> xsample_tf.training.Options:
     values = {field.name: flags.FLAGS[field.name].value for field in _FIELDS}
     values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     values["run_dir"] = _own_directory("run_dir") or values["run_dir"]
@@ -54,11 +88,6 @@ def read(**defaults: str) -> xsample_tf.training.Options:
     for one, other in (("epochs", "steps"), ("steps", "epochs")):
         if origins.get(one) == command_line.LINE != origins.get(other):
             values[other] = None
-    own = {
-        name: value
-        for name, value in command_line.entry_values(*CHOSEN).items()
-        if command_line.origin(name)
-    }
     _check_presets(values)
     options = xsample_tf.training.Options(**values, own=own, imports=command_line.imported())
     for name, value, origin in command_line.settings():
@@ -76,12 +105,16 @@ def _own_directory(name: str) -> str:
 
 
 def _check_presets(values: Mapping[str, object]) -> None:
-    """Refuses a flag that is given at its default, where the objective presets another value."""
-    objective = OBJECTIVES[values["objective"]]
-    for name, preset in objective.make.presets.items():
-        if command_line.origin(name) and values[name] != preset:
+    """Refuses a flag that is given at its default, where the objective has another value.
+
+    A default that is None or '' stands for the objective's own, so that all others can be given.
+    """
+    defaults = {field.name: field.default for field in _FIELDS}
+    for name, preset in preset_values(values["objective"]).items():
+        at_default = values[name] == defaults.get(name) not in (None, "")
+        if at_default and command_line.origin(name) and values[name] != preset:
             raise xsample_tf.InputError(
-                f"{name}: objective {objective.name!r} sets {preset!r}, received "
+                f"{name}: objective {values['objective']!r} has {preset!r}, received "
                 f"{values[name]!r} ({command_line.origin(name)}); leave --{name} out"
             )
 
