@@ -18,6 +18,12 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["xsample_tf", "xsample_tf.*"]),
+    package_data={
+        "xsample_tf.evaluation.tables": ["*.json", "*.md", "*.tsv", "*.xz"],
+        "xsample_tf.graphs": ["taxonomies/*"],
+        "xsample_tf.pages": ["*.html", "*.css", "*.js"],
+        "xsample_tf.training.graph_page": ["*.html", "*.css", "*.js"],
+    },
     python_requires=">=3.11,<3.14",
     install_requires=[
         "tensorflow~=2.21.0",

@@ -17,6 +17,24 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
 
+
+def _without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The dataset that an iterator is made of, unless it says itself whether it is tuned.
+
+    The thread of tf.data's autotuning is sometimes not woken when its iterator is destroyed: at
+    the end of `fit` on several replicas a test then waits for up to a minute.
+    """
+    if dataset.options().autotune.enabled is not None:
+        return dataset
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
+# All iterators are made through it; no public option reaches those of a strategy's devices.
+assert hasattr(tf.data.Dataset, "_apply_debug_options"), "see _without_autotuning"
+tf.data.Dataset._apply_debug_options = _without_autotuning
+
 REPOSITORY = pathlib.Path(__file__).parents[1]
 
 

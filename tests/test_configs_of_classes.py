@@ -19,6 +19,23 @@ ARGUMENTS = {
     graphs.LabelGraph: {"one_hot": True},
     graphs.ClassGraph: {"table": TABLE, "one_hot": True},
     graphs.InstanceGraph: {},
+    graphs.ImageGraph: {"center": [0.5, 0.25]},
+    graphs.TaxonomyGraph: {"table": TABLE, "one_hot": True},
+    graphs.RandomClassGraph: {"table": TABLE, "seed": 3, "one_hot": True},
+    graphs.ShuffledClassGraph: {"table": TABLE, "seed": 3, "one_hot": True},
+    graphs.RandomSampleGraph: {"values": [0.25, 0.5], "seed": 3},
+    graphs.SmoothingGraph: {"off_class": 0.25, "one_hot": True},
+    graphs.EdgeNoiseGraph: {
+        "graph": graphs.ClassGraph(TABLE),
+        "spurious_edges": 0.1,
+        "missing_edges": 0.2,
+        "no_edge": 0.3,
+        "seed": 4,
+    },
+    graphs.BlendedGraph: {
+        "graphs": [graphs.CosineGraph(), graphs.LabelGraph()],
+        "weights": [0.75, 0.25],
+    },
     losses.XSampleContrastiveLoss: {
         "graph": graphs.LabelGraph(),
         "temperature": 0.2,
@@ -40,6 +57,29 @@ ARGUMENTS = {
         "name": "mine",
         "dtype": "float64",
     },
+    losses.SigmoidContrastiveLoss: {
+        "temperature": 0.2,
+        "bias": -3.0,
+        "implementation": "dense",
+        "tile_size": 3,
+        "reduction": "sum",
+        "name": "mine",
+        "dtype": "float64",
+    },
+    losses.CrossEntropyLoss: {
+        "label_smoothing": 0.1,
+        "one_hot": True,
+        "reduction": "sum",
+        "name": "mine",
+        "dtype": "float64",
+    },
+    losses.WeightedLosses: {
+        "losses": [losses.XSampleContrastiveLoss(), losses.SigmoidContrastiveLoss()],
+        "weights": [1.0, 0.5],
+        "reduction": "sum",
+        "name": "mine",
+        "dtype": "float64",
+    },
     models.XSampleModel: {
         "encoder": door.encoder(),
         "projector": keras.Sequential([keras.Input((6,)), keras.layers.Dense(4)]),
@@ -48,6 +88,21 @@ ARGUMENTS = {
         "output": None,
         "input_range": (-1.0, 1.0),
         "learn_temperature": True,
+        "learn_bias": True,
+        "name": "mine",
+    },
+    models.ImageTextModel: {
+        "encoder": door.encoder(),
+        "text_encoder": keras.Sequential([keras.Input((7,)), keras.layers.Dense(5)]),
+        "projector": keras.Sequential([keras.Input((6,)), keras.layers.Dense(4)]),
+        "text_projector": keras.Sequential([keras.Input((5,)), keras.layers.Dense(4)]),
+        "text": "embedding",
+        "microbatch_size": 4,
+        "finish_views": views.SimCLR(4, strength=0.5).finish,
+        "output": None,
+        "input_range": (-1.0, 1.0),
+        "learn_temperature": True,
+        "learn_bias": True,
         "name": "mine",
     },
     views.SimCLR: {"size": 8, "views": 3, "blur": False, "strength": 0.5, "min_scale": 0.2},
@@ -56,6 +111,7 @@ ARGUMENTS = {
         "momentum": 0.5,
         "weight_decay": 0.1,
         "trust_coefficient": 0.01,
+        "decay_embeddings": False,
         "name": "mine",
     },
     optimizers.AdamW: {"learning_rate": 0.5, "weight_decay": 0.1, "beta_1": 0.8, "name": "mine"},
@@ -70,7 +126,8 @@ def public_classes():
         for value in vars(face).values():
             own = inspect.isclass(value) and value.__module__.startswith("xsample_tf")
             abstract = inspect.isclass(value) and (
-                inspect.isabstract(value) or value is graphs.SimilarityGraph
+                inspect.isabstract(value)
+                or value in (graphs.SimilarityGraph, losses.ContrastiveLoss)
             )
             if own and hasattr(value, "get_config") and not abstract:
                 found.add(value)

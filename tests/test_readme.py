@@ -2,7 +2,10 @@
 
 import re
 
+import pytest
 
+
+@pytest.mark.slow  # ResNet-18 is traced and trained as the README has it, half a minute.
 def test_the_example_trains(repository, tmp_path, monkeypatch):
     readme = (repository / "README.md").read_text(encoding="utf-8")
     code = re.search(r"<!-- example -->\n```python\n(.*?)```", readme, re.DOTALL).group(1)

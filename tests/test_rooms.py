@@ -14,7 +14,7 @@ ROOMS = (
     ("errors", "version"),
     ("tensorflow_errors",),
     ("backend",),
-    ("arrays", "devices", "files", "progress", "registry", "templates", "tensors"),
+    ("arrays", "devices", "files", "pages", "progress", "registry", "templates", "tensors"),
     ("graphs",),
     ("losses",),
     ("data",),
@@ -22,6 +22,7 @@ ROOMS = (
     ("text",),
     ("evaluation",),
     ("export",),
+    ("search",),
     ("training",),
 )
 MOST_FILES = 16

@@ -184,7 +184,7 @@ def test_without_columns_records_and_manifest_are_as_before(tmp_path):
     stored = all_bytes(tmp_path / "plain")["train/00000.tfrecord"]
     assert b"feature/age" not in stored
     assert b"feature/age" in all_bytes(tmp_path / "with")["train/00000.tfrecord"]
-    assert set(data.side_information(tmp_path / "plain", "train")) == set()
+    assert set(data.side_information(tmp_path / "plain", "train")) == {"key_hash"}
 
 
 def test_a_missing_value_ends_the_preparation_unless_there_is_a_default(tmp_path):
@@ -211,7 +211,7 @@ def test_other_numbers_or_another_default_do_not_go_on(tmp_path):
 def test_two_rows_of_one_image_have_one_number(tmp_path):
     rows = [{"image": "a.png", "age": age} for age in (20, 20, 30)]
     prepared(written(tmp_path / "t", rows[:2]), tmp_path / "out", "age")
-    message = r"one 'age' for image 'a.png', received 20 in .*t.jsonl:\d and 30 in .*t.jsonl:\d"
+    message = r"age: expected one value for an image, received 20 in .*t.jsonl:1 and 30 in .*:3"
     with pytest.raises(InputError, match=message):
         prepared(written(tmp_path / "t", rows), tmp_path / "other", "age")
 
@@ -245,7 +245,7 @@ def test_directories_with_other_columns_give_what_all_have(tmp_path):
     ):
         prepared(written(tmp_path / f"raw_{name}", [rows] * 2), tmp_path / name, *columns)
     side = data.side_information([tmp_path / "a", tmp_path / "b"], "train")
-    assert set(side) == {"age"} and sorted(side["age"]) == [1, 1, 3, 3]
+    assert set(side) == {"age", "key_hash"} and sorted(side["age"]) == [1, 1, 3, 3]
     with pytest.raises(InputError, match="'age' to be alike in all .*int64 in .*a, float32 in .*c"):
         data.side_information([tmp_path / "a", tmp_path / "c"], "train")
 
@@ -303,3 +303,19 @@ def test_sources_without_numbers_and_files_used_where_they_lie_refuse_columns(tm
             options=data.SourceOptions(feature_columns=("width",)),
             log=quiet,
         )
+
+
+def test_an_append_keeps_the_columns_of_the_first_preparation(tmp_path):
+    first = [{"age": 20 + i, "score": i + 0.25} for i in range(3)]
+    prepared(written(tmp_path / "a", first), tmp_path / "out", "age", "score")
+    more = [{"image": f"m{i}.png", "age": 40 + i, "score": i + 0.5} for i in range(2)]
+    source = written(tmp_path / "b", more)
+    for columns in (("age",), ("age", "score", "size")):
+        named = data.SourceOptions(feature_columns=columns)
+        with pytest.raises(InputError, match="expected those of .*age, score.*prepare again"):
+            data.append(source, tmp_path / "out", options=named, log=quiet)
+    same = data.SourceOptions(feature_columns=("score", "age"))
+    made = data.append(source, tmp_path / "out", options=same, log=quiet)
+    assert made.records("train") == 5
+    assert values(tmp_path / "out", "age") == ["20", "21", "22", "40", "41"]
+    assert values(tmp_path / "out", "score") == ["0.25", "0.5", "1.25", "1.5", "2.25"]

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, features
 
 from xsample_tf.data import image_files
 
@@ -76,6 +76,32 @@ def test_everything_else_is_stored_as_a_viewer_shows_it(name):
     stored, encoded_again = image_files.normalize(ENCODED_AGAIN[name])
     assert encoded_again
     assert _difference(_decoded(stored), _picture()) < (12 if "gif" in name else 6)
+
+
+def test_an_avif_file_is_stored_as_a_jpeg_that_looks_the_same():
+    if not features.check("avif"):
+        pytest.skip("this Pillow does not read AVIF")
+    stored, encoded_again = image_files.normalize(_file(PICTURE, "AVIF", quality=95))
+    assert encoded_again and stored.startswith(b"\xff\xd8")
+    assert _difference(_decoded(stored), np.asarray(PICTURE)) < 4
+
+
+def test_a_heic_file_is_stored_as_a_jpeg_that_looks_the_same():
+    plugin = pytest.importorskip("pillow_heif", reason="HEIC needs pip install pillow-heif")
+    plugin.register_heif_opener()
+    content = _file(PICTURE, "HEIF", quality=95)
+    assert content[4:12] == b"ftypheic"
+    stored, encoded_again = image_files.normalize(content)
+    assert encoded_again and stored.startswith(b"\xff\xd8")
+    assert _difference(_decoded(stored), np.asarray(PICTURE)) < 10
+    with pytest.raises(image_files.ImageError, match="not_an_image|undecodable|needs_pillow_heif"):
+        image_files.normalize(content[:60])
+
+
+def test_a_git_lfs_pointer_is_told_as_such():
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    with pytest.raises(image_files.ImageError, match="git_lfs_pointer"):
+        image_files.normalize(pointer)
 
 
 def test_sixteen_bits_keep_their_upper_eight():

@@ -162,3 +162,52 @@ def test_a_task_alone_needs_no_data_directory_unless_it_asks_for_one(own_entries
 def test_an_unknown_task_is_named_before_any_work():
     with pytest.raises(InputError, match="task: received 'shard', did you mean 'shards'"):
         evaluation.run_tasks(None, ["shard"], evaluation.Settings())
+
+
+def test_an_encoder_that_evaluation_changes_is_refused(data_dir):
+    class Moving(keras.layers.Layer):
+        """Counts its calls in a weight, as batch normalisation in training mode would."""
+
+        def build(self, shape):
+            self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+        def call(self, images):
+            self.calls.assign_add(1.0)
+            return keras.ops.mean(images, axis=(1, 2))
+
+    image = keras.Input([16, 16, 3])
+    settings = evaluation.Settings(data_dir, probes=["knn"], log=lambda line: None)
+    with pytest.raises(InputError, match=r"encoder \(trained\): its weights changed while"):
+        evaluation.run_tasks(keras.Model(image, Moving()(image)), ["shards"], settings)
+
+
+def test_of_several_tasks_the_first_error_counts_where_none_can_run(own_entries):
+    lines = []
+    settings = evaluation.Settings(image_size=16, log=lines.append)
+    with pytest.raises(InputError, match="folder_dir: expected a folder of class folders"):
+        evaluation.run_tasks(mean_color, ["folder", "objectnet"], settings)
+
+
+def test_a_task_that_cannot_run_is_left_out_and_said(data_dir):
+    lines = []
+    settings = evaluation.Settings(data_dir, image_size=16, probes=["knn"], log=lines.append)
+    found = evaluation.run_tasks(mean_color, ["objectnet", "shards"], settings).as_dict()
+    assert found["trained"]["knn_top1"] == 1
+    why = "objectnet_dir: expected a folder, received none"
+    assert found["meta"]["left_out"] == {"task objectnet": why}
+    assert f"task objectnet is left out: {why}" in lines
+    assert f"left out: task objectnet: {why}" in evaluation.table(found)
+
+
+def test_a_warning_of_a_task_is_in_the_report(own_entries):
+    @evaluation.TASKS.register("odd")
+    class Odd(evaluation.Task):
+        figures = (evaluation.Figure("top1", "top-1 accuracy"),)
+
+        def run(self, runner):
+            return evaluation.Outcome({"top1": evaluation.Score(0.1)}, warnings=("far too low",))
+
+    settings = evaluation.Settings(image_size=16)
+    results = evaluation.run_tasks(mean_color, ["odd"], settings).as_dict()
+    assert evaluation.table(results).splitlines()[-1] == "warning: odd: far too low"
+    assert "- warning: odd: far too low" in evaluation.markdown(results)

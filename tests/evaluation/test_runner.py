@@ -76,7 +76,7 @@ def test_scores_that_nobody_could_use_are_refused(scores, message, data_dir, own
 
 
 def test_a_task_gives_its_own_figures_and_those_of_measures(own_entries):
-    with pytest.raises(InputError, match="task 'made': expected figures .*knn_top1.*'top1'"):
+    with pytest.raises(InputError, match="task 'made': expected figures .*kmeans_nmi.*'top1'"):
         run(lambda runner: Outcome({"top1": Score(1.0)}))
     with pytest.raises(InputError, match="task 'made': expected an Outcome, received 0.5"):
         run(lambda runner: 0.5)

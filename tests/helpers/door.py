@@ -1,7 +1,10 @@
 """A tiny encoder without batch norm, batches for it, and a plain Keras model of the same loss."""
 
+import types
+
 import keras
 import numpy as np
+import tensorflow as tf
 
 from xsample_tf.losses import XSampleContrastiveLoss
 from xsample_tf.models import XSampleModel
@@ -57,3 +60,77 @@ def arrays(rows=ROWS):
 
 def values(layer):
     return [np.array(variable) for variable in layer.variables]
+
+
+class Tensor:
+    """Of a tensor of torch what Keras asks of it."""
+
+    def __init__(self, array):
+        self.array = np.asarray(array)
+        self.shape, self.dtype, self.ndim = self.array.shape, self.array.dtype, self.array.ndim
+
+    def cpu(self):
+        return self
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+
+class DataLoader:
+    """Of torch's `DataLoader` what Keras asks of it."""
+
+    batch_size = ROWS
+
+    def __init__(self, *batches):
+        self.batches = self.dataset = batches
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __iter__(self):
+        return iter(self.batches)
+
+
+DataLoader.__module__ = "torch.utils.data.dataloader"
+# Stands for the package, which need not be there.
+Torch = types.SimpleNamespace(
+    utils=types.SimpleNamespace(data=types.SimpleNamespace(DataLoader=DataLoader)), Tensor=Tensor
+)
+
+
+class Batches(keras.utils.PyDataset):
+    """One batch."""
+
+    def __init__(self, batch):
+        super().__init__()
+        self.batch = batch
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return self.batch
+
+
+def sources(data):
+    """Arguments of `fit` by name, each of which gives the one batch `data` from something else."""
+
+    def strings_as_tensors(x):
+        return tf.constant(x) if x.dtype.kind == "U" else x  # Keras takes no such arrays.
+
+    batch = tf.nest.map_structure(strings_as_tensors, data)
+    numbers = (*data[:1], _without_strings(data[1]), *data[2:])
+    return {
+        "arrays": dict(zip(("x", "y", "sample_weight"), data, strict=False)) | {"batch_size": ROWS},
+        "tf.data": {"x": tf.data.Dataset.from_tensor_slices(data).batch(ROWS)},
+        "a generator": {"x": (one for one in [batch])},
+        "a PyDataset": {"x": Batches(batch)},
+        "a DataLoader": {"x": DataLoader(tf.nest.map_structure(Tensor, numbers))},
+    }
+
+
+def _without_strings(side):
+    """A side dict as torch has it, whose tensors are numbers."""
+    if not isinstance(side, dict):
+        return side
+    return {name: value for name, value in side.items() if value.dtype.kind != "U"}

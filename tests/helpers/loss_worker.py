@@ -1,5 +1,6 @@
 """One worker of two: its share of the loss and the gradients, from the inputs on stdin."""
 
+import functools
 import json
 import sys
 
@@ -7,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from xsample_tf import graphs
-from xsample_tf.losses import contrastive_rows
+from xsample_tf.losses import SigmoidContrastiveLoss, contrastive_rows
 
 strategy = tf.distribute.MultiWorkerMirroredStrategy()
 worker = strategy.cluster_resolver.task_id
@@ -28,9 +29,24 @@ def step(form):
     return loss, *tape.gradient(mean, [z, tau])
 
 
+def sigmoid_step(form):
+    z, tau, bias = (tf.constant(value, tf.float64) for value in (share["z"], 0.1, -3))
+    with tf.GradientTape() as tape:
+        tape.watch([z, tau, bias])
+        loss, _ = SigmoidContrastiveLoss(implementation=form, tile_size=3).rows(None, z, tau, bias)
+        mean = tf.reduce_sum(share["weight"] * loss) / images
+    return loss, *tape.gradient(mean, [z, tau, bias])
+
+
 results = {}
-for form in ("dense", "tiled"):
-    values = tf.function(lambda form=form: strategy.run(step, (form,)), autograph=False)()
-    names = ("loss", "gradient", "temperature_gradient")
-    results[form] = dict(zip(names, (value.numpy().tolist() for value in values), strict=True))
+names = ("loss", "gradient", "temperature_gradient", "bias_gradient")
+for name, one, form in (
+    ("dense", step, "dense"),
+    ("tiled", step, "tiled"),
+    ("sigmoid dense", sigmoid_step, "dense"),
+    ("sigmoid tiled", sigmoid_step, "tiled"),
+):
+    function = functools.partial(strategy.run, one, (form,))
+    values = tf.function(function, autograph=False)()
+    results[name] = dict(zip(names, (value.numpy().tolist() for value in values), strict=False))
 print(json.dumps(results))

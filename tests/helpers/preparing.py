@@ -24,8 +24,8 @@ class Encoder:
 
     @staticmethod
     def vector(caption: str) -> np.ndarray:
-        if caption in ("nan", "zero"):
-            return np.full(5, np.nan if caption == "nan" else 0.0)
+        if caption in ("not finite", "zero"):
+            return np.full(5, np.nan if caption == "not finite" else 0.0)
         vector = np.random.default_rng(list(caption.encode())).normal(size=5)
         return vector / np.linalg.norm(vector)
 

@@ -96,3 +96,47 @@ def loss(
         "gradient": raw_gradient.reshape(raw.shape),
         "temperature_gradient": tau_gradient,
     }
+
+
+def sigmoid_loss(embeddings, temperature, bias, weight=None):
+    """SigLIP's loss of each image and its text `[B]`, by the pair (arXiv 2303.15343, section 3.1).
+
+    embeddings `[B, V + 1, D]` of any length, the text last; the views of an image are averaged. The
+    gradients, by embeddings, temperature and bias, are those of the weighted mean.
+    """
+    raw = np.asarray(embeddings, np.float64)
+    batch, places, _ = raw.shape
+    weight = np.ones(batch) if weight is None else np.asarray(weight, np.float64)
+    norm = np.linalg.norm(raw, axis=-1, keepdims=True)
+    z = unit(raw)
+    losses, probabilities, distances = np.zeros(batch), np.zeros(batch), np.zeros(batch)
+    z_gradient, tau_gradient, bias_gradient = np.zeros_like(z), 0.0, 0.0
+    for view in range(places - 1):
+        for i in range(batch):
+            for j in range(batch):
+                cosine = float(z[i, view] @ z[j, -1])
+                sign = 1 if i == j else -1
+                # Half of a pair's loss belongs to its image, half to its text.
+                exponential = math.exp(-sign * (cosine / temperature + bias))
+                share = 1 / (2 * (places - 1))
+                for owner in (i, j):
+                    losses[owner] += share * math.log1p(exponential)
+                pull = -sign * exponential / (1 + exponential)
+                pull *= share * (weight[i] + weight[j]) / batch
+                z_gradient[i, view] += pull / temperature * z[j, -1]
+                z_gradient[j, -1] += pull / temperature * z[i, view]
+                tau_gradient -= pull * cosine / temperature**2
+                bias_gradient += pull
+                if i == j:
+                    probabilities[i] += 1 / (1 + exponential) / (places - 1)
+                    distances[i] += np.square(z[i, view] - z[i, -1]).sum() / (places - 1)
+    radial = (z_gradient * z).sum(axis=-1, keepdims=True) * z
+    raw_gradient = np.divide(z_gradient - radial, norm, out=np.zeros_like(z), where=norm > 0)
+    return {
+        "loss": losses,
+        "own_probability": probabilities,
+        "alignment": distances,
+        "gradient": raw_gradient,
+        "temperature_gradient": tau_gradient,
+        "bias_gradient": bias_gradient,
+    }

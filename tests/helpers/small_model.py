@@ -54,6 +54,7 @@ def batches(count=4, dtype="float32"):
         random.uniform(0.1, 3, size=rows).astype(dtype),
     )
     options = tf.data.Options()
+    options.autotune.enabled = False  # Else an iterator's end may take a minute.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     dataset = tf.data.Dataset.from_tensor_slices(data).batch(BATCH, drop_remainder=True)
     return dataset.with_options(options)

@@ -30,6 +30,27 @@ def test_agrees_with_brute_force(form, soft, tau, known):
     assert_agrees(ours, expected, 1e-10, tau)
 
 
+@pytest.mark.parametrize("form", [{"implementation": "dense"}, {"implementation": "tiled"}])
+def test_each_view_meets_the_text_by_itself(form):
+    random = np.random.default_rng(6)
+    z, captions = random.normal(size=(7, 4, 5)), random.normal(size=(7, 6))
+    similarity = reference.unit(captions) @ reference.unit(captions).T
+    weight = random.uniform(size=7)
+    pairs = [
+        reference.loss(z[:, [view, 3]], similarity, 0.3, 0.1, weight=weight, sides=2)
+        for view in range(3)
+    ]
+    expected = {name: np.mean([one[name] for one in pairs], axis=0) for name in pairs[0]}
+    gradients = [one["gradient"] / 3 for one in pairs]
+    texts = sum(gradient[:, 1] for gradient in gradients)
+    expected["gradient"] = np.stack([*(gradient[:, 0] for gradient in gradients), texts], axis=1)
+    ours = evaluate(z, captions, COSINE, 0.3, weight, sides=2, **form)
+    assert_agrees(ours, expected, 1e-10, 0.3)
+    one = evaluate(z[:, [0, 3]], captions, COSINE, 0.3, sides=2, **form)
+    twice = evaluate(z[:, [0, 0, 3]], captions, COSINE, 0.3, sides=2, **form)
+    np.testing.assert_allclose(twice["loss"], one["loss"], rtol=1e-14)
+
+
 def test_temperature_is_learned_like_clips():
     random = np.random.default_rng(1)
     images = random.normal(size=(64, 8)).astype(np.float32)
@@ -61,7 +82,7 @@ def test_is_a_keras_loss():
 
 
 def test_other_shapes_are_named():
-    with pytest.raises(InputError, match=r"\[B, 2, D\], of image and text, received \(4, 3, 8\)"):
-        ImageTextContrastiveLoss()(tf.zeros([4]), tf.ones([4, 3, 8]))
+    with pytest.raises(InputError, match=r"\[B, V \+ 1, D\].*text, received \(4, 1, 8\)"):
+        ImageTextContrastiveLoss()(tf.zeros([4]), tf.ones([4, 1, 8]))
     with pytest.raises(InputError, match="at least 2 images"):
         ImageTextContrastiveLoss()(tf.zeros([1]), tf.ones([1, 2, 8]))

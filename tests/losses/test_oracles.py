@@ -30,7 +30,7 @@ def captions_of(arrays, prefix="", dtype=np.float64):
 
 
 @FORMS
-@pytest.mark.parametrize("tau", ["0.05", "0.1", "0.5"])
+@pytest.mark.parametrize("tau", [pytest.param("0.05", marks=pytest.mark.slow), "0.1", "0.5"])
 @pytest.mark.parametrize("tau_s", ["0.001", "0.05", "0.1", "0.2", "1"])
 def test_values(oracle, tau, tau_s, form):
     arrays, values = oracle
@@ -63,7 +63,7 @@ def test_rows_and_gradients(oracle, prefix, form):
     np.testing.assert_allclose(keep["loss"].mean(), expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("known", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("tile_size", [1, 2, 10, 36, 37, 100])
 def test_any_tile_size(oracle, tile_size, known):
     arrays, _ = oracle

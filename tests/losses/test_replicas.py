@@ -1,9 +1,12 @@
 """Several replicas against one: the loss, its gradients, and what is refused."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import reference
 from helpers.loss_values import COSINE, evaluate
 from helpers.strategies import mirrored
 from helpers.workers import run_two_workers
@@ -44,8 +47,8 @@ def joined(strategy, value):
         (4, "dense", False, 2),
         (2, "tiled", True, 1),
         (2, "tiled", False, 2),
-        (4, "tiled", True, 2),
-        (4, "tiled", False, 1),
+        pytest.param(4, "tiled", True, 2, marks=pytest.mark.slow),  # 10 s; its like are above.
+        pytest.param(4, "tiled", False, 1, marks=pytest.mark.slow),
     ],
 )
 def test_a_hand_written_loop_agrees_with_one_device(replicas, form, known, sides):
@@ -97,7 +100,9 @@ def test_every_graph_knows_the_global_batch(graph):
     np.testing.assert_allclose(joined(strategy, ours), expected, atol=1e-10)
 
 
-@pytest.mark.parametrize("replicas, form", [(2, "dense"), (4, "tiled")])
+@pytest.mark.parametrize(
+    "replicas, form", [(2, "dense"), pytest.param(4, "tiled", marks=pytest.mark.slow)]
+)
 def test_a_plain_keras_model_trains_the_same(replicas, form):
     z, captions, weight = inputs(np.float32)
 
@@ -117,17 +122,22 @@ def test_a_plain_keras_model_trains_the_same(replicas, form):
         np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow  # Processes compile, 17 s; tests/models has two workers too.
 def test_two_worker_processes_agree_with_one_device():
     z, captions, weight = inputs()
-    expected = evaluate(z, captions, COSINE, 0.1, weight)
+    expected = {
+        "": evaluate(z, captions, COSINE, 0.1, weight),
+        "sigmoid ": reference.sigmoid_loss(z, 0.1, -3, weight),
+    }
     given = {"z": z.tolist(), "captions": captions.tolist(), "weight": weight.tolist()}
     results = run_two_workers("loss_worker.py", given)
-    for form in ("dense", "tiled"):
+    for loss, form in itertools.product(expected, ("dense", "tiled")):
         for name in ("loss", "gradient"):
-            ours = np.concatenate([result[form][name] for result in results])
-            np.testing.assert_allclose(ours, expected[name], atol=1e-10, err_msg=name)
-        total = sum(result[form]["temperature_gradient"] for result in results)
-        np.testing.assert_allclose(total, expected["temperature_gradient"], rtol=1e-10)
+            ours = np.concatenate([result[loss + form][name] for result in results])
+            np.testing.assert_allclose(ours, expected[loss][name], atol=1e-10, err_msg=name)
+        for name in {"temperature_gradient", "bias_gradient"} & expected[loss].keys():
+            total = sum(result[loss + form][name] for result in results)
+            np.testing.assert_allclose(total, expected[loss][name], rtol=1e-10)
 
 
 def test_unequal_shares_are_named():

@@ -33,8 +33,9 @@ def on_one_device():
     "replicas, dtype, tolerance, arguments",
     [
         (2, "float64", 1e-10, {}),
-        (4, "float64", 1e-10, {}),
-        (2, "float32", 1e-4, {"steps_per_execution": 2}),
+        # Four replicas are traced one by one on two cores: a minute.
+        pytest.param(4, "float64", 1e-10, {}, marks=pytest.mark.slow),
+        pytest.param(2, "float32", 1e-4, {"steps_per_execution": 2}, marks=pytest.mark.slow),
         (1, "float32", 1e-4, {"steps_per_execution": 3}),
     ],
 )

@@ -27,6 +27,7 @@ def _made(policy) -> tf.data.Dataset:
     rows = (_images(), np.arange(BATCH, dtype=np.int32), vectors)
     dataset = tf.data.Dataset.from_tensor_slices(rows).map(make).batch(BATCH, drop_remainder=True)
     options = tf.data.Options()
+    options.autotune.enabled = False  # Else an iterator's end may take a minute.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.repeat().with_options(options)
 
@@ -88,6 +89,7 @@ def test_a_step_is_that_of_the_finished_views(arguments):
         np.testing.assert_allclose(received, wanted, atol=1e-5)
 
 
+@pytest.mark.slow  # The stream is traced twice, 13 s.
 def test_the_stream_hands_both_parts_over(tmp_path):
     data.prepare("scenes:count=20,size=32", tmp_path, log=lambda line: None)
     whole, _ = next(iter(data.load(tmp_path, "train", 6, POLICY, seed=5)))

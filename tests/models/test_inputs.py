@@ -1,5 +1,7 @@
 """What a Keras user brings to `fit`: one and the same update, or a line that says why not."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -69,19 +71,18 @@ def float64():
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_takes_the_same_step(trained, updates, float64, form):
+def test_every_form_takes_the_same_step(trained, updates, float64, form, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", door.Torch)
     data, weighted = FORMS[form]
     first = door.encoder("float64").get_weights()
     if isinstance(data[1], dict):  # Strings must reach neither XLA nor replicas.
         words = np.array([f"photo {i}" for i in range(door.ROWS)])
         data = (data[0], data[1] | {"caption": words}, *data[2:])
-    dataset = tf.data.Dataset.from_tensor_slices(data)
-    named = dict(zip(("x", "y", "sample_weight"), data, strict=False))
-    for source in (named, {"x": dataset.batch(door.ROWS)}):
+    for name, source in door.sources(data).items():
         trained.encoder.set_weights(first)
-        trained.fit(**source, batch_size=door.ROWS if "y" in source else None, verbose=0)
+        trained.fit(**source, verbose=0)
         for ours, expected in zip(trained.encoder.weights, updates[weighted], strict=True):
-            np.testing.assert_allclose(np.array(ours), expected, rtol=0, atol=1e-10)
+            np.testing.assert_allclose(np.array(ours), expected, rtol=0, atol=1e-10, err_msg=name)
 
 
 def test_generators_and_pydatasets_take_the_steps_of_arrays():

@@ -136,6 +136,7 @@ def test_batch_norm_moves_its_averages_in_the_second_pass_only():
     np.testing.assert_allclose(model.encoder.layers[1].moving_mean, mean, rtol=1e-5)
 
 
+@pytest.mark.slow  # Traced for each replica and microbatch.
 def test_synchronised_batch_norm_in_microbatches_on_replicas():
     def run(**settings):
         with mirrored(2).scope():

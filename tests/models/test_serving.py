@@ -16,7 +16,7 @@ def test_a_model_exports_the_two_signatures(tmp_path, input_range):
     model = XSampleModel(door.encoder(), input_range=input_range)
     model.export(tmp_path / "model")
     signatures = tf.saved_model.load(str(tmp_path / "model")).signatures
-    assert set(signatures) == {"serving_default", "embed_jpeg"}
+    assert set(signatures) == {"serving_default", "embed_jpeg", "embed_image", "embed_pixels"}
     images = door.pixels()[:, 0]
     low, high = input_range
     expected = model((low + (high - low) * (images / 255)).astype("float32"))

@@ -81,6 +81,7 @@ assert not any(name.startswith(("xsample", "keras_hub", "transformers")) for nam
 """
 
 
+@pytest.mark.slow  # A process of its own imports TensorFlow.
 def test_saved_models_load_without_this_package(tmp_path):
     names = ("distilbert", "roberta", "xlm-roberta")
     oracles = {name: saved_encoder.oracle(name) for name in names}

@@ -247,3 +247,16 @@ def test_real_model_knows_what_is_alike(real_model):
     encoder = text.load_encoder(str(real_model))
     dog, puppy, car = encoder(["a dog runs", "a puppy is running", "a parked car"])
     assert dog @ puppy > 0.6 > 0.4 > dog @ car
+
+
+def test_captions_that_lose_their_end_are_known(make_directory):
+    encoder = text.load_encoder(str(make_directory(max_length=12)))
+    ten = "a dog " * 5
+    captions = ["a dog", ten, f"{ten} a", "狗 " * 11]
+    assert encoder.truncated(captions).tolist() == [False, False, True, True]
+    # A caption that is not cut has another vector with one word more, one that is cut has not.
+    longer = encoder([f"{caption} grass" for caption in captions])
+    np.testing.assert_array_equal(
+        np.abs(longer - encoder(captions)).max(axis=1) > 1e-6, [True, False, False, False]
+    )
+    assert text.load_encoder("lexical").truncated(captions) is None

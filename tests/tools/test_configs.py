@@ -4,17 +4,22 @@ import functools
 import json
 import pathlib
 import re
+import shutil
 import sys
+import zlib
 
 import command_line
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 import train as train_tool
-from helpers import small_run
+from helpers import small_run, texts
 
-from xsample_tf import evaluation, models, training
+from xsample_tf import data, evaluation, models, training
+from xsample_tf.data import views
 from xsample_tf.errors import InputError
+from xsample_tf.training import stream
 
 CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.flags"))
 
@@ -22,12 +27,75 @@ CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.flags")
 # With their own ResNet-18 and ResNet-50; a small backbone stands for those of the other configs,
 # which take a minute and more to trace.
 WHOLE, REAL = "quickstart", "imagenet"
+# With their own views; those of the others, of the same policies, only resize.
+OWN_VIEWS = (REAL, "cifar100", "flickr8k")
+# ResNet-50 is traced for half a minute. The others are 3 s each, and differ from one that is not
+# slow in the data, or in the graph, with which tests/training/test_graph_choices.py trains.
+SLOW = re.compile(
+    r"imagenet|cc12m_.*|flickr8k_simclr|(imagenet|cifar100)_(taxonomy|random|shuffled|smoothing|edge|blend).*"
+)
 
 
-def run_two_steps(config, scenes_directory, run_dir, capsys):
+class Teacher:
+    """Stands for the export that a config's header names."""
+
+    name, handle, size = "teacher", "runs/teacher/export", 8
+
+    def __call__(self, files):
+        return np.stack([np.random.default_rng(zlib.crc32(file)).normal(size=8) for file in files])
+
+
+@pytest.fixture(scope="module")
+def prepared(scenes_directory, tmp_path_factory):
+    """The scenes with a teacher's vectors, and a taxonomy of their classes beside them."""
+    directory = tmp_path_factory.mktemp("configs") / "data"
+    shutil.copytree(scenes_directory, directory)
+    texts.add_vocabulary(directory)
+    dataset = data.add_image_embeddings(directory, Teacher(), log=lambda line: None)
+    lines = [f"{name}\t{'round' if name < 'm' else 'other'}" for name in dataset.class_names]
+    (directory.parent / "taxonomy.tsv").write_text("\n".join(lines), encoding="utf-8")
+    return directory
+
+
+class Resized(views.ViewPolicy):
+    """Views that are traced in a moment."""
+
+    @classmethod
+    def from_options(cls, options, **own):
+        return cls(options.image_size, options.views)
+
+    def __call__(self, image, seed):
+        image = tf.image.resize(tf.cast(image, tf.float32) / 255, [self.size] * 2)
+        return tf.stack([image] * self.views)
+
+
+def small_text_tower(vocabulary_size, length, width, layers, heads):
+    """Takes the place of `models.text_tower`, with its arguments."""
+    assert width % heads == 0 and layers >= 1
+    tower = keras.Sequential([keras.Input((length,), dtype="int32")])
+    tower.add(keras.layers.Embedding(vocabulary_size, width))
+    tower.add(keras.layers.GlobalAveragePooling1D(dtype="float32"))
+    return tower
+
+
+def small_resnet50(include_top, weights, input_shape):
+    """Takes the place of `keras.applications.ResNet50`, whose weights cannot be downloaded here."""
+    assert not include_top and weights == "imagenet"
+    images = keras.Input(input_shape)
+    return keras.Model(images, keras.layers.Conv2D(8, 3, strides=4, name="conv1_conv")(images))
+
+
+# By which its preprocessing is found.
+small_resnet50.__module__ = keras.applications.ResNet50.__module__
+
+
+def run_two_steps(config, directory, run_dir, capsys, *more):
     """The tool with the config's flags, but for the data, and as few and small images as can be."""
-    arguments = ["train", f"--flagfile={config}", f"--data_dir={scenes_directory}", "--steps=2"]
-    command_line.parse([*arguments, "--batch_size=8", "--image_size=32", f"--run_dir={run_dir}"])
+    arguments = ["train", f"--flagfile={config}", f"--data_dir={directory}", "--steps=2"]
+    if config.stem.endswith("_taxonomy"):
+        arguments.append(f"--taxonomy={directory.parent / 'taxonomy.tsv'}")
+    arguments += ["--batch_size=8", "--image_size=32", f"--run_dir={run_dir}", *more]
+    command_line.parse(arguments)
     train_tool.main()
     printed = capsys.readouterr().out
     assert "step 2/2" in printed and "(command line)" in printed
@@ -39,19 +107,49 @@ def run_two_steps(config, scenes_directory, run_dir, capsys):
 
 
 @pytest.mark.parametrize(
-    "config", [path for path in CONFIGS if path.stem != WHOLE], ids=lambda path: path.stem
+    "config",
+    [
+        pytest.param(path, marks=[pytest.mark.slow] if SLOW.fullmatch(path.stem) else [])
+        for path in CONFIGS
+        if path.stem != WHOLE
+    ],
+    ids=lambda path: path.stem,
 )
-def test_config_runs_two_steps(config, scenes_directory, tmp_path, monkeypatch, capsys):
+def test_config_runs_two_steps(config, prepared, tmp_path, monkeypatch, capsys):
     if config.stem != REAL:
         monkeypatch.setattr(models, "backbone", small_run.backbone)
+        monkeypatch.setattr(models, "text_tower", small_text_tower)
+        monkeypatch.setattr(keras.applications, "ResNet50", small_resnet50)
+    if config.stem not in OWN_VIEWS:
+        monkeypatch.setattr(stream, "make_views", Resized.from_options)
     # What follows the steps is the same for all and has tests of its own.
     monkeypatch.setattr(training, "train", functools.partial(training.train, finish=False))
-    monkeypatch.setattr(evaluation, "evaluate", lambda *arguments, **more: {"trained": {}})
-    printed = run_two_steps(config, scenes_directory, tmp_path, capsys)
+    nothing = evaluation.Evaluation({"trained": {}}, {})
+    monkeypatch.setattr(evaluation, "run_tasks", lambda *arguments, **more: nothing)
+    printed = run_two_steps(config, prepared, tmp_path, capsys)
     weights = float(re.search(r"(\d+\.\d) M weights", printed).group(1))
     assert (weights > 20) == (config.stem == REAL)
 
 
+@pytest.mark.slow  # ResNet-50 is traced; the test above has a small network in its place.
+def test_the_pretrained_config_runs_two_steps_from_a_file_of_its_architecture(
+    prepared, tmp_path, monkeypatch, capsys
+):
+    """Random weights, since ImageNet's cannot be downloaded where tests run."""
+    network = keras.applications.ResNet50(include_top=False, weights=None)
+    network.save_weights(tmp_path / "own.weights.h5")
+    monkeypatch.setattr(training, "train", functools.partial(training.train, finish=False))
+    nothing = evaluation.Evaluation({"trained": {}}, {})
+    monkeypatch.setattr(evaluation, "run_tasks", lambda *arguments, **more: nothing)
+    config = next(path for path in CONFIGS if path.stem == "own_captions_pretrained")
+    start = f"--init_from=keras.applications:ResNet50:{tmp_path / 'own.weights.h5'}"
+    printed = run_two_steps(config, prepared, tmp_path / "run", capsys, start)
+    assert "23.6 M parameters; makes pixels in [0, 1] (x - [0.408 0.458 0.485])" in printed
+    assert "layer_decay: 17 blocks; the rate of conv1_conv is 0.0075" in printed
+    assert "frozen by '^conv1': 2 of the encoder's 106 layers with weights" in printed
+
+
+@pytest.mark.slow  # ResNet-18 is traced, evaluated and exported: half a minute.
 def test_the_quickstart_runs_two_steps_and_is_evaluated_and_exported(
     scenes_directory, tmp_path, capsys
 ):
@@ -68,6 +166,13 @@ def test_the_quickstart_runs_two_steps_and_is_evaluated_and_exported(
     exported = tf.saved_model.load(str(tmp_path / "export" / "saved_model"))
     embedding = exported.signatures["serving_default"](tf.constant(images))["embedding"]
     np.testing.assert_allclose(embedding, encoder(images), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["cc3m_clip", "cc12m_clip"])
+def test_clip_s_recipe_has_no_colours_changed(name):
+    command_line.parse(["train", f"--flagfile={CONFIGS[0].parent / name}.flags"])
+    given = {name: value for name, value, _ in command_line.settings()}
+    assert (given["augmentation"], given["min_crop"]) == ("crops", 0.9)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)

@@ -52,6 +52,7 @@ def directories(repository, tmp_path_factory):
     return str(directory), str(output)
 
 
+@pytest.mark.slow  # A process of 12 s; tests/text/test_oracles.py has one as well.
 def test_loads_without_this_package(directories, tmp_path):
     directory, output = directories
     np.save(tmp_path / "captions.npy", [caption.encode() for caption in CAPTIONS])

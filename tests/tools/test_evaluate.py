@@ -31,9 +31,9 @@ def test_a_run_is_evaluated_beside_its_untrained_encoder(repository, run_dir, tm
     assert done.returncode == 0, done.stderr
     assert "kNN top-1 accuracy" in done.stdout and "untrained" in done.stdout
     results = json.loads((output / "results.json").read_text())
-    assert {"trained", "untrained", "chance", "meta"} == set(results)
+    assert {"trained", "untrained", "chance", "meta", "verdict"} == set(results)
     assert results["meta"]["image_size"] == 16
-    assert "| kNN top-1 accuracy |" in (output / "report.md").read_text()
+    assert "| kNN top-1 accuracy (k 20, T 0.07) |" in (output / "report.md").read_text()
     assert (output / "neighbours.png").stat().st_size > 1000
 
 
@@ -66,6 +66,7 @@ def with_own(repository, run_dir, tmp_path_factory):
     return done.stdout, directory / "out"
 
 
+@pytest.mark.slow  # A process of 7 s; tests/evaluation has measures of one's own.
 def test_a_measure_of_ones_own_stands_beside_the_others(with_own):
     stdout, output = with_own
     results = json.loads((output / "results.json").read_text())

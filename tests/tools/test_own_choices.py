@@ -95,7 +95,7 @@ class Alignment(losses.XSampleContrastiveLoss):
 class AlignmentObjective(objectives.XSample):
     "Only attracts."
 
-    presets = {"graph": "instance", "min_crop": 0.5}
+    fixed = {"graph": "instance", "min_crop": 0.5}
     progress = ("loss", "alignment", "uniformity")
 
     def __init__(self, options, dataset, alignment_power):
@@ -209,9 +209,9 @@ def test_an_objective_is_one_file(directory, capsys):
     lines = [json.loads(line) for line in pathlib.Path("run/metrics.jsonl").open()]
     # The regularizer's penalty, above 0, is part of the loss.
     assert all(line["loss"] > line["alignment"] ** 2 > 0 for line in lines)
-    with pytest.raises(InputError, match="graph: objective 'alignment' sets 'instance', received"):
+    with pytest.raises(InputError, match="graph: objective 'alignment' has 'instance', received"):
         train(directory, *arguments, "--graph=cosine")  # Its default, but given.
-    with pytest.raises(InputError, match="min_crop: .* sets 0.5, received 0.2; leave min_crop out"):
+    with pytest.raises(InputError, match="min_crop: .* has 0.5, received 0.2; leave min_crop out"):
         Options(objective="alignment", min_crop=0.2)
 
 

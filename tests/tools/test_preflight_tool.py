@@ -66,7 +66,7 @@ def test_help_lists_the_settings_by_group_with_their_choices():
     command_line.parse(["preflight"])
     shown = {name: flags.FLAGS.module_help(name) for name in ("objective", "optimization")}
     # Other tests of the process may have registered graphs as well.
-    graphs = r"One of (\w+, )*class, cosine, instance, label"
+    graphs = r"One of (\w+, )*class, (\w+, )*cosine, (\w+, )*instance, (\w+, )*label"
     assert re.search(graphs, " ".join(shown["objective"].split()))
     assert "--optimizer: Optimizer by name. One of " in " ".join(shown["optimization"].split())
     assert "--optimizer" not in shown["objective"]

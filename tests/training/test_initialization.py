@@ -58,6 +58,7 @@ def first(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow  # Two runs, 20 s.
 def test_a_copy_of_a_run_continues_itself_from_any_working_directory(first, tmp_path, monkeypatch):
     monkeypatch.chdir(first)
     run(first, data_dir=("data",), run_dir="relative")
@@ -89,7 +90,8 @@ def state(run_dir, name):
     return {key: reader.get_tensor(key) for key in shapes if not key.startswith("_")}
 
 
-@pytest.mark.parametrize("checkpoint", ["", ":step-00000002"])
+# The second takes the same way: 20 s.
+@pytest.mark.parametrize("checkpoint", ["", pytest.param(":step-00000002", marks=pytest.mark.slow)])
 def test_a_run_starts_from_the_weights_of_another(first, tmp_path, checkpoint):
     # With a rate of nothing the first checkpoint has what the run started from.
     options, lines = run(
@@ -154,7 +156,10 @@ def test_the_encoder_alone_may_be_taken_over(first, tmp_path):
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"init_from": "nowhere"}, "expected RUN or RUN:CHECKPOINT .* no options.json in nowhere"),
+        (
+            {"init_from": "nowhere"},
+            "init_from: .*RUN:CHECKPOINT.*'nowhere', which does not exist",
+        ),
         ({"projector_dim": 2}, "projector_dim: expected 4, as in .*, received 2; leave projector"),
         ({"backbone": "resnet34"}, "backbone: expected 'resnet18', as in"),
         ({"init_from": "RUN:step-00000009"}, "none named 'step-00000009'"),

@@ -18,8 +18,8 @@ from helpers.workers import HELPERS, PYTHONPATH
 
 from xsample_tf import data, evaluation, models, text
 from xsample_tf.errors import InputError
-from xsample_tf.models import backbones
-from xsample_tf.training import Interrupted, load_encoder, train
+from xsample_tf.models.networks import backbones
+from xsample_tf.training import Interrupted, export_run, load_encoder, train
 from xsample_tf.training.run_directory import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("small_backbone")
@@ -53,10 +53,10 @@ def read_metrics(run_dir):
 
 def test_intervals_and_evaluations_are_logged_at_their_steps(options, whole):
     metrics = read_metrics(options.run_dir)
-    # Intervals end every 3 steps and with each epoch of 4; the evaluation after epoch 1 is between,
-    # and that of the untrained encoder comes first.
-    assert [line["step"] for line in metrics] == [0, 3, 4, 4, 6, 8]
-    assert [line["step"] for line in metrics if "evaluation" in line] == [0, 4]
+    # Intervals end every 3 steps and with each epoch of 4; evaluations follow each epoch, and that
+    # of the untrained encoder comes first.
+    assert [line["step"] for line in metrics] == [0, 3, 4, 4, 6, 8, 8]
+    assert [line["step"] for line in metrics if "evaluation" in line] == [0, 4, 8]
     assert all(line["kl"] > 0 for line in metrics if "kl" in line)
 
 
@@ -81,10 +81,60 @@ def test_the_export_is_the_encoder_of_the_last_step(options, whole):
     assert (settings["checkpoint"], settings["step"]) == ("epoch-0002", 8)
 
 
+def test_the_export_has_the_map_of_the_evaluation_and_another_one_fits_it_again(
+    options, whole, tmp_path
+):
+    assert 0 <= whole[0]["trained"]["text_recall_at_1"] <= whole[0]["trained"]["text_recall_at_10"]
+    assert any("tools/search.py --model=" in line for line in whole[1])
+    export_run(options.run_dir, tmp_path / "plain", log=lambda line: None)
+    assert not (tmp_path / "plain" / "text_model").exists()
+    export_run(options.run_dir, tmp_path / "map", log=lambda line: None, caption_map=True)
+    images = tf.constant(np.random.default_rng(0).random((2, 8, 8, 3), np.float32))
+    vectors = tf.constant(text.load_encoder("lexical")(["a red ball", "two cats"]))
+    found = []
+    for directory in (pathlib.Path(options.run_dir, "export"), tmp_path / "map"):
+        encoder = tf.saved_model.load(directory / "saved_model").signatures["serving_default"]
+        texts = tf.saved_model.load(directory / "text_model").signatures["embed_vectors"]
+        found.append((encoder(images)["caption_embedding"], texts(vectors)["embedding"]))
+    for own, again in zip(*found, strict=True):
+        np.testing.assert_allclose(own, again, atol=1e-3)
+
+
 def test_lines_for_the_user_say_how_far_a_run_is_and_what_it_made(whole):
     printed = "\n".join(whole[1])
     for words in ("0.50 of the mass", "step 8/8", "pairs/s", "eta", "saved_model", "epoch-0002"):
         assert words in printed
+
+
+def test_the_best_of_the_evaluated_checkpoints_is_kept_and_exported(options, whole, tmp_path):
+    values = {
+        line["step"]: line["evaluation"]["caption_cosine"]
+        for line in read_metrics(options.run_dir)
+        if line["step"] and "evaluation" in line
+    }
+    best = max(values, key=values.get)
+    encoder, settings = load_encoder(options.run_dir, "best")
+    assert (settings["checkpoint"], settings["step"]) == ("best", best)
+    same, _ = load_encoder(options.run_dir, f"epoch-{best // 4:04d}")
+    for one, two in zip(encoder.weights, same.weights, strict=True):
+        np.testing.assert_array_equal(one, two)
+    said = any("the best evaluation was that of step 4 (" in line for line in whole[1])
+    assert said == (best == 4)
+    copy = dataclasses.replace(options, run_dir=str(tmp_path / "copy"), export="best")
+    shutil.copytree(options.run_dir, copy.run_dir)
+    # The best one need not be the last: here it is made another one.
+    shutil.rmtree(f"{copy.run_dir}/checkpoints/best")
+    shutil.copytree(f"{copy.run_dir}/checkpoints/epoch-0001", f"{copy.run_dir}/checkpoints/best")
+    lines = []
+    train(copy, log=lines.append)
+    assert "evaluating and exporting the best checkpoint, of step 4" in lines
+    card = json.loads(pathlib.Path(copy.run_dir, "export", "model_card.json").read_text())
+    assert card["step"] == 4
+
+
+def test_the_best_is_chosen_among_evaluations(options):
+    with pytest.raises(InputError, match="export: expected evaluate_every_epochs > 0 with best"):
+        dataclasses.replace(options, export="best", evaluate_every_epochs=0)
 
 
 def test_the_same_command_on_a_finished_run_trains_no_further(options, whole):
@@ -93,7 +143,8 @@ def test_the_same_command_on_a_finished_run_trains_no_further(options, whole):
     assert read_metrics(options.run_dir) == before
 
 
-@pytest.mark.parametrize("stop", ["step 3/8", "step 6/8"])
+# The second is the same at another place of the run: 20 s.
+@pytest.mark.parametrize("stop", ["step 3/8", pytest.param("step 6/8", marks=pytest.mark.slow)])
 def test_a_run_that_dies_continues_to_the_same_result(options, whole, tmp_path, stop):
     interrupted = dataclasses.replace(options, run_dir=str(tmp_path / "interrupted"))
 
@@ -128,7 +179,9 @@ def assert_equal_states(ours, expected):
         np.testing.assert_array_equal(one.get_tensor(name), two.get_tensor(name), name)
 
 
+@pytest.mark.slow
 def test_a_signal_finishes_the_step_and_saves_the_interval_s_partial_sums(options, whole, tmp_path):
+    """Slow: two runs to the end, half a minute."""
     stopped = dataclasses.replace(options, run_dir=str(tmp_path / "stopped"))
     before = signal.getsignal(signal.SIGTERM)
 
@@ -148,7 +201,7 @@ def test_a_signal_finishes_the_step_and_saves_the_interval_s_partial_sums(option
     with pytest.raises(Interrupted, match="stopped by SIGINT; nothing is lost"):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
-                evaluation, "evaluate", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)
+                evaluation, "run_tasks", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)
             )
             train(stopped, log=lambda line: None)
     lines = []
@@ -157,7 +210,9 @@ def test_a_signal_finishes_the_step_and_saves_the_interval_s_partial_sums(option
     assert_equal_runs(stopped, options)
 
 
+@pytest.mark.slow
 def test_the_tool_is_stopped_killed_and_continued(options, whole, tmp_path, monkeypatch):
+    """Slow: three processes import TensorFlow and trace the step, half a minute."""
     ended = dataclasses.replace(options, run_dir=str(tmp_path / "run"))
     monkeypatch.setenv("PYTHONPATH", PYTHONPATH)
     command = [sys.executable, "-u", str(HELPERS / "train_small.py")]
@@ -309,6 +364,7 @@ def test_data_without_a_validation_split_is_refused_before_the_first_step(option
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow  # A run of 13 s; what it stops by is tested with the model's own.
 def test_a_loss_that_is_not_finite_stops_the_run(options, tmp_path):
     wild = dataclasses.replace(
         options, run_dir=str(tmp_path), learning_rate=1e30, evaluate_every_epochs=0
@@ -317,17 +373,21 @@ def test_a_loss_that_is_not_finite_stops_the_run(options, tmp_path):
         train(wild, log=lambda line: None)
 
 
+@pytest.mark.slow
 def test_executions_of_several_steps_end_where_single_ones_do(options, whole, tmp_path):
+    """Slow: three steps are traced as one program, 20 s."""
     changed = dataclasses.replace(options, run_dir=str(tmp_path), steps_per_execution=3)
     train(changed, log=lambda line: None, finish=False)
     ours, expected = read_metrics(changed.run_dir), read_metrics(options.run_dir)
     # They end at 3, 6, within which the first epoch ends, and 8.
-    assert [line["step"] for line in ours] == [0, 3, 6, 6, 8]
+    assert [line["step"] for line in ours] == [0, 3, 6, 6, 8, 8]
     assert ours[1] == expected[1]
     assert_equal_states(changed, options)
 
 
+@pytest.mark.slow
 def test_a_run_on_four_replicas_is_the_run_on_one(options, whole, tmp_path):
+    """Slow: four replicas are traced one by one, and wait for each other on two cores."""
     lines = []
     changed = dataclasses.replace(options, run_dir=str(tmp_path / "run"), strategy="mirrored")
     train(changed, log=lines.append, finish=False)

@@ -82,7 +82,13 @@ def test_records_of_archives_are_shuffled_into_shards_of_one_size(tars, whole, t
 
 
 @pytest.mark.parametrize(
-    ("runner", "flags"), [("pool", ()), ("DirectRunner", ()), ("DirectRunner", PROCESSES)]
+    ("runner", "flags"),
+    [
+        ("pool", ()),
+        ("DirectRunner", ()),
+        # Processes of Beam import TensorFlow each: half a minute.
+        pytest.param("DirectRunner", PROCESSES, marks=pytest.mark.slow),
+    ],
 )
 def test_the_bytes_do_not_depend_on_the_runner(tars, whole, tmp_path, runner, flags):
     if runner != "pool":

@@ -31,11 +31,24 @@ def test_a_dry_run_shows_columns_classes_and_records_and_writes_nothing(tmp_path
     assert "image column 'file' (the only one that names images" in text
     assert "captions column 'Caption' (its name" in text
     assert "label column 'class' (its name; --label_column=none leaves it out)" in text
-    assert "classes 2 so far: a, b" in text
+    assert "classes 2: a, b" in text  # All of them: the table has no other row.
     assert len([line for line in lines if line.startswith("record")]) == 3
     # As it will be stored: white space is single spaces.
     assert ": text " in text
     assert not (tmp_path / "out").exists()
+
+
+def test_classes_may_be_more_than_the_first_rows_have(tmp_path):
+    write_png(tmp_path / "0.png", 0)
+    for count, expected in ((999, "classes 1: a"), (1001, "classes 1 so far: a")):
+        rows = [{"image": "0.png", "label": "a"}] * count
+        (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        lines = shown(f"table:{tmp_path}/t.jsonl", tmp_path / "out")
+        assert expected in [" ".join(line.split()) for line in lines]
+        assert any("class names fill 'a photo of a {}'" in line for line in lines)
+    named = sources.Options(class_names=("a", "b"))
+    lines = shown(f"table:{tmp_path}/t.jsonl", tmp_path / "out", options=named)
+    assert "classes 2: a, b" in [" ".join(line.split()) for line in lines]
 
 
 def test_records_that_will_be_left_out_say_why(tmp_path):
@@ -150,4 +163,4 @@ def test_messages_are_bounded(tmp_path, value):
     (tmp_path / "t.jsonl").write_text(json.dumps({"image": "0.png", "caption": {value: 1}}))
     with pytest.raises(InputError) as caught:
         shown(f"table:{tmp_path}/t.jsonl", tmp_path / "out")
-    assert len(str(caught.value)) < 700 and "\n" not in str(caught.value)
+    assert len(str(caught.value)) <= 300 and "\n" not in str(caught.value)

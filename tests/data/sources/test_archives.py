@@ -169,12 +169,15 @@ def test_patterns_and_ranges_name_tars(tmp_path):
 
 
 def test_what_is_no_tar_is_one_line(tmp_path):
-    (tmp_path / "a.tar").write_bytes(b"<html>" * 200)
-    with pytest.raises(InputError, match=r"no image in .*a\.tar: archive_damaged 1"):
-        opened(f"webdataset:{tmp_path}/a.tar")
-    (tmp_path / "a.tar").write_bytes(b"\x1f\x8b")
-    with pytest.raises(InputError, match=r"expected a plain tar, received gzip in .*a\.tar"):
-        opened(f"webdataset:{tmp_path}/a.tar")
+    for content, message in (
+        (b"anything" * 200, r"no image in .*a\.tar: archive_damaged 1"),
+        (b"<HTML>" * 200, r"expected a plain tar, received a web page in .*a\.tar; fetch"),
+        (b"\x1f\x8b", r"received gzip in .*a\.tar; gunzip it"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer .*git lfs pull"),
+    ):
+        (tmp_path / "a.tar").write_bytes(content)
+        with pytest.raises(InputError, match=message):
+            opened(f"webdataset:{tmp_path}/a.tar")
 
 
 @pytest.mark.parametrize("position", ["header", "end"])

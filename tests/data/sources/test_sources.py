@@ -163,7 +163,7 @@ def test_a_class_list_orders_and_renames_the_classes(tmp_path):
         ("t.csv", b"", "expected a header line and rows in .*t.csv, which is empty"),
         ("t.csv", b"image,caption\n", "no row with an image"),
         ("t.csv", b'image,caption\na.png,"open\n', "no row with an image .*: malformed_row 1"),
-        ("t.jsonl", b"[]\n", "expected objects in .*t.jsonl, received none"),
+        ("t.jsonl", b"[]\n", "array of objects in .*t.jsonl, received none"),
         ("t.jsonl", b"one\n", "expected a JSON object on each line of .*, received 'one'"),
         ("t.parquet", b"PAR1 not", "cannot read .*t.parquet as Parquet"),
         ("t.xlsx", b"", "expected .csv, .tsv"),
@@ -357,6 +357,38 @@ def test_tfds_gives_stored_bytes_captions_and_labels(tfds_folder):
         assert (source.read(sample.image), sample.label) == (png(i), i % 2)
     part = [sample.key for sample in source.samples("train", 2, 5)]
     assert part == [sample.key for sample in samples[2:5]]
+
+
+def test_all_splits_of_tfds_that_train_are_used(tmp_path):
+    tfds = pytest.importorskip("tensorflow_datasets")
+
+    class Several(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            image, text = tfds.features.Image(shape=(None, None, 3)), tfds.features.Text()
+            features = tfds.features.FeaturesDict({"image": image, "caption": text})
+            return self.dataset_info_from_configs(features=features)
+
+        def _split_generators(self, dl_manager):
+            counts = {"train": 3, "restval": 4, "val": 2, "test": 1, "test2": 1, "other": 5}
+            return {name: self._generate_examples(name, count) for name, count in counts.items()}
+
+        def _generate_examples(self, name, count):
+            for i in range(count):
+                yield i, {"image": io.BytesIO(png(i)), "caption": f"{name} {i}"}
+
+    builder = Several(data_dir=tmp_path)
+    builder.download_and_prepare()
+    source = opened(f"tfds:{builder.data_path}")
+    assert source.counts == {"train": 7, "val": 2}
+    assert source.rejected == {"split_test": 2, "split_other": 5}
+    captions = [s.captions[0].split()[0] for s in source.samples("train", 0, 7)]
+    assert sorted(captions) == ["restval"] * 4 + ["train"] * 3
+    parts = [s.key for k in range(7) for s in source.samples("train", k, k + 1)]
+    assert parts == [s.key for s in source.samples("train", 0, 7)]
+    files = source.tfrecord_files().files
+    assert {use: sum(n for _, n in own) for use, own in files.items()} == source.counts
 
 
 def test_a_damaged_tfds_file_is_one_line(tfds_folder, tmp_path):

@@ -166,7 +166,7 @@ def test_several_directories_are_one_stream(tmp_path):
 
 def test_without_vectors_and_labels_the_side_has_none(tmp_path):
     directory = write_directory(tmp_path, encoders=(), class_names=None)
-    assert set(take(directory, 1)[0][1]) == {"substituted"}
+    assert set(take(directory, 1)[0][1]) == {"key_hash", "substituted"}
 
 
 def test_side_information_is_that_of_the_first_batch(directory):
@@ -174,7 +174,7 @@ def test_side_information_is_that_of_the_first_batch(directory):
         given = {"captions": captions, "seed": seed}
         side = data.side_information(directory, "train", limit=10, **given)
         expected = take(directory, 1, **given)[0][1]
-        assert set(side) == {"label", "embedding"}
+        assert set(side) == {"key_hash", "label", "embedding"}
         for name, values in side.items():
             np.testing.assert_array_equal(values, expected[name])
     everything = data.side_information(directory, "train")
@@ -223,7 +223,14 @@ def test_replicas_share_the_batch(directory):
         np.testing.assert_array_equal(np.concatenate(parts), expected)
 
 
-@pytest.mark.parametrize("workers, batch_size", [(2, 10), (3, 12), (5, 10)])
+@pytest.mark.parametrize(
+    "workers, batch_size",
+    [
+        (2, 10),
+        pytest.param(3, 12, marks=pytest.mark.slow),
+        pytest.param(5, 10, marks=pytest.mark.slow),
+    ],
+)
 def test_workers_make_their_own_rows_of_the_batch(directory, workers, batch_size):
     given = {"batch_size": batch_size, "shuffle_window": 25, "start_step": 1}
     whole = take(directory, 6, **given)

@@ -17,14 +17,14 @@ class Constant(Measure):
 def test_measures_of_labels_come_first_then_those_of_captions(own_entries):
     MEASURES.register("a_constant")(Constant)
     assert base.names() == (
-        *("knn", "linear"),
-        *("caption_cosine", "kl", "recall"),
-        *("a_constant", "rankme"),
+        *("clusters", "few_shot", "knn", "linear", "linear_sgd"),
+        *("caption_cosine", "kl", "recall", "text_recall"),
+        *("a_constant", "rankme", "tower_recall"),
     )
 
 
 def test_probes_choose_among_the_measures_of_labels():
-    without = ["caption_cosine", "kl", "recall", "rankme"]
+    without = ["caption_cosine", "kl", "recall", "text_recall", "rankme", "tower_recall"]
     assert list(base.make(None, {})) == ["knn", "linear", *without]
     assert list(base.make(["linear"], {})) == ["linear", *without]
     assert list(base.make([], {})) == without

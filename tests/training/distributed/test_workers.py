@@ -95,6 +95,7 @@ def assert_same_run(run_dir, expected):
         np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow  # Several processes import TensorFlow.
 def test_workers_with_other_settings_or_data_are_told_which(directory, tmp_path):
     command = flags(data_dir=directory, run_dir=tmp_path / "run")
     other = tiny_data.write(tmp_path / "data", train=60, labelled=False)

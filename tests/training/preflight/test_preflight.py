@@ -27,7 +27,9 @@ def _statuses(checks):
     return {check.name: check.status for check in checks}
 
 
+@pytest.mark.slow
 def test_a_run_is_inspected_and_left_alone(options, tmp_path, monkeypatch):
+    """Slow: it takes all checks and rates of a run, a minute of two cores."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(rates, "_BUDGET", 0.0)
     monkeypatch.setattr(inspection, "_CHECKS_END", math.inf)  # However slow this machine is.
@@ -56,6 +58,7 @@ def test_a_run_is_inspected_and_left_alone(options, tmp_path, monkeypatch):
     assert not list(pathlib.Path(tmp_path).iterdir())
 
 
+@pytest.mark.slow  # A preflight on two replicas, 10 s.
 def test_replicas_that_take_their_share_for_the_batch_are_found(options, monkeypatch):
     def repeated(values):
         count = cross_replica.count()
@@ -70,7 +73,9 @@ def test_replicas_that_take_their_share_for_the_batch_are_found(options, monkeyp
     assert statuses["loss and gradient, tiled, 2 logical CPU devices"] == "fail"
 
 
+@pytest.mark.slow
 def test_batch_norm_that_is_not_synchronized_is_found(options, monkeypatch):
+    """Slow: steps on two devices are traced twice, 20 s."""
     small = setting.OpenedRun.small
     apart = {"synchronized_batch_norm": "off"}
     monkeypatch.setattr(setting.OpenedRun, "small", lambda self: small(self).with_options(**apart))

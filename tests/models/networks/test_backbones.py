@@ -150,6 +150,7 @@ def test_vision_transformer_gives_the_class_token(encoders, images):
     np.testing.assert_array_equal(model(images), tokens[:, 0])
 
 
+@pytest.mark.slow  # A process of its own imports TensorFlow.
 def test_saved_encoders_load_in_a_fresh_process_without_this_package(tmp_path, encoders, images):
     np.save(tmp_path / "images.npy", images)
     for model in encoders:

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from xsample_tf.evaluation import accuracy, fit_linear_probe
-from xsample_tf.evaluation.lbfgs import minimize
+from xsample_tf.evaluation.probes.lbfgs import minimize
 
 
 def clusters(count, classes, size, spread, seed=0):

@@ -1,0 +1,97 @@
+"""Exports of two towers: images and strings in one space, by TensorFlow and tensorflow-text."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import tiny_encoder
+
+from xsample_tf import models, text
+from xsample_tf.data import image_files, views
+from xsample_tf.export import export, load
+from xsample_tf.models.serving import TextSide
+from xsample_tf.text.sentence_transformer import SentenceGraph
+from xsample_tf.text.tokenizers.padded import RESERVED
+
+SIZE, WORDS = 8, ["a", "dog", "red", "##s"]
+TEXTS = ["a red dog", "dogs", "", "word " * 100, "Ärger \U0001f436"]
+# tensorflow-text itself imports Keras.
+ALONE = """
+import sys
+
+for name in ("keras_cv", "keras_hub", "xsample_tf"):
+    sys.modules[name] = None
+import json
+import numpy as np
+import tensorflow as tf
+import tensorflow_text
+
+model = tf.saved_model.load(sys.argv[1]).signatures
+files = tf.constant([open(path, "rb").read() for path in sys.argv[4:]])
+texts = model["embed_text"](tf.constant(json.loads(sys.argv[2])))
+assert set(texts) == {"embedding"}
+np.savez(sys.argv[3], text=texts["embedding"], **model["embed_jpeg"](files))
+"""
+
+
+def small_encoder():
+    keras.utils.set_random_seed(3)
+    image = keras.Input([SIZE, SIZE, 3])
+    return keras.Model(image, keras.layers.Dense(6)(keras.layers.Flatten()(image)))
+
+
+def dense(inputs, outputs):
+    return keras.Sequential([keras.Input((inputs,)), keras.layers.Dense(outputs)])
+
+
+@pytest.fixture(params=["tokens", "frozen"])
+def side(request, tmp_path):
+    """The text side, and what of strings it should give before the last projection."""
+    keras.utils.set_random_seed(4)
+    if request.param == "frozen":
+        read = SentenceGraph(str(tiny_encoder.write(tmp_path / "tiny")))
+        towers = [dense(read.size, 5)]
+    else:
+        read = text.PaddedTokenizer([*RESERVED, *WORDS], 6)
+        towers = [models.text_tower(8, 6, 16, 1, 2), dense(16, 5)]
+    return TextSide(read, towers, dense(6, 5)), read, towers
+
+
+def unit(rows):
+    """Rows of unit length; one of zeros, of a blank text, stays so."""
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+def test_strings_and_files_are_embedded_in_a_fresh_process(side, tmp_path):
+    texts, read, towers = side
+    encoder = small_encoder()
+    export(encoder, tmp_path / "export", SIZE, {"settings": 1}, texts)
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 12, 10, 3), np.uint8)
+    paths = []
+    for number, picture in enumerate(pictures):
+        paths.append(tmp_path / f"{number}.png")
+        paths[-1].write_bytes(image_files.encode_png(picture))
+    (tmp_path / "alone.py").write_text(ALONE)
+    command = [sys.executable, tmp_path / "alone.py", tmp_path / "export" / "saved_model"]
+    command += [json.dumps(TEXTS), tmp_path / "found.npz", *paths]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = np.load(tmp_path / "found.npz")
+    vectors = read(tf.constant(TEXTS))
+    for tower in towers:
+        vectors = tower(vectors)
+    np.testing.assert_allclose(found["text"], unit(np.array(vectors)), atol=1e-5)
+    features = np.concatenate([encoder(views.Evaluation(SIZE)(one)) for one in pictures])
+    np.testing.assert_allclose(found["features"], features, atol=1e-5)
+    projected = unit(np.array(texts._projector(features)))
+    np.testing.assert_allclose(found["embedding"], projected, atol=1e-5)
+    # What evaluation and Keras see is the encoder, as without texts.
+    exported = load(tmp_path / "export")
+    images = np.random.default_rng(1).random((3, SIZE, SIZE, 3)).astype("float32")
+    np.testing.assert_allclose(exported(images), encoder(images), atol=1e-6)
+    np.testing.assert_allclose(exported.encoder()(images), encoder(images), atol=1e-6)
+    assert (exported.card["embedding_size"], exported.card["feature_size"]) == (5, 6)
