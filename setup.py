@@ -17,8 +17,27 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    packages=find_packages(include=["xsample_tf", "xsample_tf.*"]),
+    # A wheel carries the tools and configs, which in a checkout lie at the top.
+    packages=[
+        *find_packages(include=["xsample_tf", "xsample_tf.*"]),
+        "xsample_tf_tools.configs",
+        "xsample_tf_tools",
+    ],
+    package_dir={"xsample_tf_tools.configs": "configs", "xsample_tf_tools": "tools"},
+    entry_points={
+        "console_scripts": [
+            "xsample-convert-text-encoder = xsample_tf_tools.commands:convert_text_encoder",
+            "xsample-evaluate = xsample_tf_tools.commands:evaluate",
+            "xsample-export = xsample_tf_tools.commands:export",
+            "xsample-inspect-graph = xsample_tf_tools.commands:inspect_graph",
+            "xsample-preflight = xsample_tf_tools.commands:preflight",
+            "xsample-prepare = xsample_tf_tools.commands:prepare",
+            "xsample-search = xsample_tf_tools.commands:search",
+            "xsample-train = xsample_tf_tools.commands:train",
+        ]
+    },
     package_data={
+        "xsample_tf_tools.configs": ["*.flags"],
         "xsample_tf.evaluation.tables": ["*.json", "*.md", "*.tsv", "*.xz"],
         "xsample_tf.graphs": ["taxonomies/*"],
         "xsample_tf.pages": ["*.html", "*.css", "*.js"],

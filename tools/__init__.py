@@ -1,0 +1,1 @@
+"""The command line tools; installed, `xsample_tf_tools`."""
