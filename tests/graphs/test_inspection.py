@@ -1,5 +1,7 @@
 """What the target looks like before a step is run."""
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -49,3 +51,12 @@ def test_mass_out_of_reach_is_named():
 def test_instance_graph_has_all_its_mass_on_its_own_views():
     summary = summarize_target(graphs.InstanceGraph(), np.arange(32))
     assert (summary.own_mass, summary.entropy) == (1.0, 0.0)
+
+
+def test_the_guide_s_example_prints_what_it_says(repository, capsys):
+    guide = (repository / "docs" / "concepts.md").read_text(encoding="utf-8")
+    code, printed = re.search(
+        r"<!-- target -->\n```python\n(.*?)```\n\n```\n(.*?)```", guide, re.DOTALL
+    ).groups()
+    exec(compile(code, "concepts.md", "exec"), {})
+    assert capsys.readouterr().out == printed

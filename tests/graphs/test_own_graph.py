@@ -16,7 +16,7 @@ from xsample_tf.errors import InputError
 @pytest.fixture(scope="module")
 def age_graph(repository, tmp_path_factory):
     """The guide's own file, imported as --import does; its class."""
-    text = (repository / "docs" / "loss.md").read_text(encoding="utf-8")
+    text = (repository / "docs" / "graphs.md").read_text(encoding="utf-8")
     (snippet,) = re.findall(r"```python\n(# age_graph.py\n.*?)```", text, re.DOTALL)
     path = tmp_path_factory.mktemp("own") / "age_graph.py"
     path.write_text(snippet, encoding="utf-8")

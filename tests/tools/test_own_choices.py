@@ -258,7 +258,7 @@ def snippet(repository, guide, begin):
 
 
 def test_the_guide_s_graph_relates_images_by_a_column_of_the_table(repository, capsys):
-    code = snippet(repository, "loss.md", "```python\n# age_graph.py\n")
+    code = snippet(repository, "graphs.md", "```python\n# age_graph.py\n")
     pathlib.Path("age_graph.py").write_text(code)
     rows = []
     for i in range(24):

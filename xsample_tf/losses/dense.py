@@ -43,7 +43,7 @@ def dense_rows(
     relation = tf.broadcast_to(relation, [batch, per_image, batch, per_image])
     relation = tf.reshape(relation, [count, count])
     relation = tf.where(same_image, tf.ones_like(relation), relation)
-    target, entropy = _target(tf.stop_gradient(relation), candidate, target_temperature)
+    target, entropy = target_softmax(tf.stop_gradient(relation), candidate, target_temperature)
 
     logits = tf.matmul(flat, flat, transpose_b=True) / temperature
     nothing = tf.cast(-float("inf"), logits.dtype)
@@ -61,10 +61,19 @@ def dense_rows(
     }
 
 
-def _target(
+def target_softmax(
     similarity: tf.Tensor, candidate: tf.Tensor, target_temperature: float
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The target softmax `[R, C]` of similarities `[R, C]`, and its entropy `[R]` in nats."""
+    """The target: a softmax of each row's similarities over its candidates.
+
+    Args:
+        similarity: Float `[R, C]`.
+        candidate: Bool `[R, C]`, at least one in each row.
+        target_temperature: tau_s; 0 is the limit, uniform over the most similar candidates.
+
+    Returns:
+        The target `[R, C]`, 0 outside the candidates, and its entropy `[R]` in nats.
+    """
     nothing = tf.cast(-float("inf"), similarity.dtype)
     allowed = tf.where(candidate, similarity, nothing)
     largest = tf.reduce_max(allowed, axis=1, keepdims=True)
