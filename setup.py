@@ -49,6 +49,7 @@ setup(
     ],
     extras_require={
         "beam": ["apache-beam>=2.70,<3"],
+        "browse": ["scikit-learn>=1.5,<2"],
         "hf": ["datasets>=4,<6"],
         "gpu": ["tensorflow[and-cuda]~=2.21.0"],
         "test": [
@@ -58,6 +59,7 @@ setup(
             "pytest",
             "pytest-xdist",
             "ruff",
+            "scikit-learn>=1.5,<2",
             "webdataset",
         ],
     },

@@ -222,6 +222,8 @@ def _check(dtype: str, batch_size: int, rows_per_shard: int, limit: int | None) 
 
 
 def _log_result(described: dict, output: pathlib.Path, log: Callable[[str], None]) -> None:
+    for reason, count in described["not_listed"].items():
+        log(f"{'  ' + reason:<24}{count:>12,} left out by the source")
     for reason, count in described["left_out"].items():
         log(f"{'  ' + reason:<24}{count:>12,} left out, listed in {LEFT_OUT}")
     log(

@@ -43,10 +43,12 @@ class Images(Protocol):
     Attributes:
         counts: Number of images by split; those of "all" are not split.
         identity: Text that differs where the images do.
+        rejected: How many were left out while they were listed, by reason.
     """
 
     counts: Mapping[str, int]
     identity: str
+    rejected: Mapping[str, int]
 
     def read(
         self, split: str, start: int, stop: int
@@ -78,7 +80,7 @@ class SourceImages:
     def __init__(self, source: sources.Source):
         self._source = source
         self.counts = dict(source.counts)
-        self.identity = source.fingerprint
+        self.identity, self.rejected = source.fingerprint, dict(source.rejected)
 
     def read(
         self, split: str, start: int, stop: int
@@ -131,7 +133,7 @@ class FolderImages:
         self._folder, self._paths = os.fspath(folder), list(files.walk(folder))
         if not self._paths:
             raise InputError(f"images: expected a folder with files, received {self._folder!r}")
-        self.counts = {"all": len(self._paths)}
+        self.counts, self.rejected = {"all": len(self._paths)}, {}
         self.identity = hashlib.sha256(repr(self._paths_and_states()).encode()).hexdigest()[:16]
 
     def read(
@@ -180,7 +182,7 @@ class PreparedImages:
                 f"split: expected one of {directory}, received {split!r}; {suggest(split, splits)}"
             )
         chosen = splits if split is None else [split]
-        self.counts = {name: self._dataset.records(name) for name in chosen}
+        self.counts, self.rejected = {name: self._dataset.records(name) for name in chosen}, {}
         hashes = [(name, shard.records, shard.sha256) for name in chosen for shard in splits[name]]
         self.identity = hashlib.sha256(repr(hashes).encode()).hexdigest()[:16]
 

@@ -143,6 +143,7 @@ class VectorDirectory:
             "size": first.shape[1],
             "dtype": first.dtype.name,
             "left_out": dict(reasons.most_common()),
+            "not_listed": images.rejected,
             "class_names": images.class_names(),
             "shards": [
                 {"path": self._paths(block)[0].relative_to(self.path).as_posix(), "rows": rows}
