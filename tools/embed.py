@@ -18,7 +18,6 @@ import source_flags
 from absl import flags
 
 from xsample_tf import embedding
-from xsample_tf.data import sources
 from xsample_tf.errors import InputError
 
 _IMAGES = flags.DEFINE_string("images", None, "A folder of photos, with the folders in it.")
@@ -84,8 +83,7 @@ def _images() -> embedding.Images:
     elif _DATA_DIR.value:
         images = embedding.PreparedImages(_DATA_DIR.value, _SPLIT.value)
     else:
-        opened = sources.open_source(source_flags.SOURCE.value, source_flags.options())
-        images = embedding.SourceImages(opened)
+        images = embedding.SourceImages(source_flags.SOURCE.value, source_flags.options())
     for line in images.understanding():
         print(line)
     return images

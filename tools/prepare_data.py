@@ -89,12 +89,6 @@ _FEATURE_COLUMNS = flags.DEFINE_list(
 _FEATURE_DEFAULT = flags.DEFINE_float(
     "feature_default", None, "Takes the place of missing numbers in --feature_columns."
 )
-_VALIDATION_SPLIT = flags.DEFINE_string(
-    "validation_split",
-    None,
-    "Split that becomes val/, such as test; else a split that is called val, valid, validation or "
-    "dev, else --validation_fraction of the training images.",
-)
 _TEMPLATE = flags.DEFINE_string(
     "template",
     None,
@@ -288,7 +282,6 @@ def _prepare(encoders: list[text.TextEncoder]) -> None:
 
 def _options() -> sources.Options:
     return source_flags.options(
-        validation_split=_VALIDATION_SPLIT.value,
         feature_columns=tuple(_FEATURE_COLUMNS.value),
         validation_fraction=_VALIDATION_FRACTION.value,
     )

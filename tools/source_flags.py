@@ -22,6 +22,12 @@ KEY_COLUMN = flags.DEFINE_string("key_column", None, "Column that names the imag
 SPLIT_COLUMN = flags.DEFINE_string(
     "split_column", None, "Column of the split of each row; none leaves it out."
 )
+VALIDATION_SPLIT = flags.DEFINE_string(
+    "validation_split",
+    None,
+    "Split that validates, such as test, and becomes val/; else one that is called val, valid, "
+    "validation or dev, else, in a preparation, --validation_fraction of the training images.",
+)
 IMAGE_ROOT = flags.DEFINE_string(
     "image_root", None, "What a table's paths are relative to; else the table's folder."
 )
@@ -49,6 +55,7 @@ def options(**others: object) -> sources.Options:
         label_column=LABEL_COLUMN.value,
         key_column=KEY_COLUMN.value,
         split_column=SPLIT_COLUMN.value,
+        validation_split=VALIDATION_SPLIT.value,
         image_root=IMAGE_ROOT.value,
         class_names=_class_names(),
         tfds_dir=TFDS_DIR.value,

@@ -67,9 +67,7 @@ def tiny_png() -> bytes:
 
 
 def open_images(folder, **options) -> embedding.SourceImages:
-    return embedding.SourceImages(
-        sources.open_source(f"folder:{folder}", sources.Options(**options))
-    )
+    return embedding.SourceImages(f"folder:{folder}", sources.Options(**options))
 
 
 def read(directory) -> tuple[np.ndarray, pd.DataFrame]:
@@ -157,8 +155,10 @@ def test_other_settings_in_the_same_directory_are_refused(encoder, folder, tmp_p
     assert len(vectors) == len(keys) and vectors.dtype == change.get("dtype", "float32")
 
 
-def test_other_weights_are_refused(encoder, folder, tmp_path):
+def test_other_weights_and_another_order_are_refused(encoder, folder, tmp_path):
     run(encoder, open_images(folder), tmp_path / "out", limit=4)
+    with pytest.raises(InputError, match="made with seed=0, now 1"):
+        run(encoder, open_images(folder, seed=1), tmp_path / "out", limit=4)
     encoder.saved_model.write_bytes(b"others")
     with pytest.raises(InputError, match="made with weights="):
         run(encoder, open_images(folder), tmp_path / "out", limit=4)
@@ -199,7 +199,7 @@ def test_no_image_at_all_is_an_error(encoder, tmp_path):
 
 def test_a_folder_needs_no_order_of_its_own(encoder, folder, tmp_path):
     images = embedding.FolderImages(folder)
-    assert images.identity == embedding.FolderImages(str(folder)).identity
+    assert images.settings == embedding.FolderImages(str(folder)).settings
     described = run(encoder, images, tmp_path / "out")
     vectors, keys = read(tmp_path / "out")
     assert described["left_out"]["not_an_image"] == 1 and len(vectors) == 40

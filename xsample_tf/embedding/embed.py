@@ -76,7 +76,7 @@ def embed(
         "weights": files.digest(encoder.saved_model)[:16],
         "call": str(encoder.model),
         "image_size": image_size,
-        "source": images.identity,
+        **images.settings,
         "images": counts,
         "dtype": dtype,
         "rows_per_shard": rows_per_shard,
@@ -147,6 +147,7 @@ class _Writer:
 
     def __init__(self, directory: VectorDirectory, blocks: Sequence[Block], dtype: str):
         self._directory, self._dtype = directory, dtype
+        self._is_sound = False  # Whether any vector was finite: else the weights are at fault.
         self._blocks = collections.deque(blocks)
         self._rows: dict[Block, list[Placed]] = collections.defaultdict(list)
         self._vectors: dict[Block, list[np.ndarray]] = collections.defaultdict(list)
@@ -164,7 +165,8 @@ class _Writer:
         with np.errstate(over="ignore"):  # What float16 cannot hold is counted.
             found = found[: len(rows)].astype(self._dtype)
         finite = np.isfinite(found).all(axis=1)
-        if not finite.any():
+        self._is_sound |= bool(finite.any())
+        if not self._is_sound and len(rows) > 1:
             raise InputError(
                 f"model: expected finite vectors, received NaN or infinity for all of "
                 f"{len(rows)} images, such as {rows[0].entry.key}"

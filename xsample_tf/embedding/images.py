@@ -42,12 +42,12 @@ class Images(Protocol):
 
     Attributes:
         counts: Number of images by split; those of "all" are not split.
-        identity: Text that differs where the images do.
+        settings: What tells these images, in this order, from others; JSON values.
         rejected: How many were left out while they were listed, by reason.
     """
 
     counts: Mapping[str, int]
-    identity: str
+    settings: Mapping[str, object]
     rejected: Mapping[str, int]
 
     def read(
@@ -74,13 +74,32 @@ class SourceImages:
     """The images of a source, shown as viewers show them.
 
     Args:
-        source: As `data.sources.open_source` gives it.
+        spec: The source as `data.sources.open_source` takes it, KIND:WHERE.
+        options: How to read it.
+
+    Raises:
+        InputError: As of `open_source`.
     """
 
-    def __init__(self, source: sources.Source):
-        self._source = source
-        self.counts = dict(source.counts)
-        self.identity, self.rejected = source.fingerprint, dict(source.rejected)
+    def __init__(self, spec: str, options: sources.Options):
+        self._source = sources.open_source(spec, options)
+        changed = sources.changed_options(spec, options)
+        self._options = {"seed": options.seed, "source_options": changed}
+
+    @functools.cached_property
+    def counts(self) -> Mapping[str, int]:
+        """See `Images`; a source may have to be listed for it."""
+        return dict(self._source.counts)
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """See `Images`."""
+        return {"source": self._source.fingerprint, **self._options}
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        """See `Images`."""
+        return dict(self._source.rejected)
 
     def read(
         self, split: str, start: int, stop: int
@@ -134,7 +153,7 @@ class FolderImages:
         if not self._paths:
             raise InputError(f"images: expected a folder with files, received {self._folder!r}")
         self.counts, self.rejected = {"all": len(self._paths)}, {}
-        self.identity = hashlib.sha256(repr(self._paths_and_states()).encode()).hexdigest()[:16]
+        self.settings = {"files": _digest(self._paths_and_states())}
 
     def read(
         self, split: str, start: int, stop: int
@@ -184,7 +203,7 @@ class PreparedImages:
         chosen = splits if split is None else [split]
         self.counts, self.rejected = {name: self._dataset.records(name) for name in chosen}, {}
         hashes = [(name, shard.records, shard.sha256) for name in chosen for shard in splits[name]]
-        self.identity = hashlib.sha256(repr(hashes).encode()).hexdigest()[:16]
+        self.settings = {"data_dir": _digest(hashes)}
 
     def read(
         self, split: str, start: int, stop: int
@@ -241,6 +260,10 @@ def _values(features: Mapping, name: str, kind: str) -> Sequence:
 
 def _file(path: str) -> bytes:
     return image_files.as_viewed(read_file(path))[0]
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(repr(value).encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
 def _utf8(text: str) -> str:
