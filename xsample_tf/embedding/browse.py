@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import tensorflow as tf
 
-from xsample_tf import files
+from xsample_tf import devices, files
 from xsample_tf.arrays import unit_rows
 from xsample_tf.data.views import Evaluation
 from xsample_tf.embedding.images import Images
@@ -23,6 +23,7 @@ NEIGHBOURS = 10
 _SIDE, _QUALITY, _BATCH = 128, 85, 64
 _COMPONENTS = 50  # Principal components that t-SNE starts from.
 _PERPLEXITY = 30
+_ROWS_PER_THREAD = 1000
 
 
 def write_browsable(
@@ -105,6 +106,7 @@ def project(vectors: np.ndarray, log: Callable[[str], None] = print) -> np.ndarr
     if components.shape[1] < 2:
         components = np.pad(components, ((0, 0), (0, 1)))
     try:
+        import threadpoolctl  # Comes with scikit-learn.
         from sklearn.manifold import TSNE
     except ImportError:
         log(
@@ -114,9 +116,10 @@ def project(vectors: np.ndarray, log: Callable[[str], None] = print) -> np.ndarr
         return components[:, :2].astype(np.float32)
     log(f"the map is t-SNE of {len(vectors):,} vectors, which takes its time")
     perplexity = min(_PERPLEXITY, (len(vectors) - 1) / 3)
-    return TSNE(perplexity=perplexity, init="pca", random_state=0, n_jobs=-1).fit_transform(
-        components
-    )
+    # Of few vectors, threads wait for each other more than they work.
+    threads = min(devices.cores(), 1 + len(vectors) // _ROWS_PER_THREAD)
+    with threadpoolctl.threadpool_limits(threads, "openmp"):
+        return TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(components)
 
 
 def _thumbnails(
