@@ -23,7 +23,7 @@ NEIGHBOURS = 10
 _SIDE, _QUALITY, _BATCH = 128, 85, 64
 _COMPONENTS = 50  # Principal components that t-SNE starts from.
 _PERPLEXITY = 30
-_ROWS_PER_THREAD = 1000
+_ROWS_PER_THREAD = 10_000
 
 
 def write_browsable(
