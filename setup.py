@@ -27,6 +27,7 @@ setup(
     entry_points={
         "console_scripts": [
             "xsample-convert-text-encoder = xsample_tf_tools.commands:convert_text_encoder",
+            "xsample-embed = xsample_tf_tools.commands:embed",
             "xsample-evaluate = xsample_tf_tools.commands:evaluate",
             "xsample-export = xsample_tf_tools.commands:export",
             "xsample-inspect-graph = xsample_tf_tools.commands:inspect_graph",
@@ -68,6 +69,7 @@ setup(
     ],
     extras_require={
         "beam": ["apache-beam>=2.70,<3"],
+        "browse": ["scikit-learn>=1.5,<2"],
         "hf": ["datasets>=4,<6"],
         "gpu": ["tensorflow[and-cuda]~=2.21.0"],
         "test": [
@@ -77,6 +79,7 @@ setup(
             "pytest",
             "pytest-xdist",
             "ruff",
+            "scikit-learn>=1.5,<2",
             "webdataset",
         ],
     },

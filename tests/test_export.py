@@ -25,7 +25,11 @@ import tensorflow as tf
 
 model = tf.saved_model.load(sys.argv[1])
 files = tf.constant([open(path, "rb").read() for path in sys.argv[3:]])
-np.save(sys.argv[2], model.signatures["embed_jpeg"](files)["embedding"].numpy())
+rows = [model.signatures["embed_jpeg"](files)["embedding"].numpy()]
+bad = [b"", b"not an image", files[0].numpy()[:90]]
+for jpeg in (tf.stack([bad[0], files[0], bad[1], bad[2], files[1]]), tf.constant(bad)):
+    rows.append(model.signatures["embed_jpeg_or_nan"](jpeg)["embedding"].numpy())
+np.save(sys.argv[2], np.concatenate(rows))
 assert not [name for name in sys.modules if name.startswith(("keras.", "xsample_tf."))]
 """
 
@@ -85,7 +89,12 @@ def test_files_are_embedded_by_tensorflow_alone_in_a_fresh_process(exported, tmp
     subprocess.run(list(map(str, command)), cwd=tmp_path, check=True, capture_output=True)
     decoded = [tf.io.decode_image(path.read_bytes(), channels=3) for path in paths]
     expected = as_evaluated(encoder, decoded)
-    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), expected, atol=1e-5)
+    found = np.load(tmp_path / "found.npy")
+    np.testing.assert_allclose(found[:3], expected, atol=1e-5)
+    bad = np.full_like(expected[0], np.nan)
+    # Beside files that cannot be decoded, and where none of them can be.
+    marked = [bad, expected[0], bad, bad, expected[1], bad, bad, bad]
+    np.testing.assert_allclose(found[3:], marked, atol=1e-5)
 
 
 def test_a_file_that_cannot_be_decoded_fails_the_call(exported):

@@ -22,7 +22,7 @@ ROOMS = (
     ("text",),
     ("evaluation",),
     ("export",),
-    ("search",),
+    ("embedding", "search"),
     ("training",),
 )
 MOST_FILES = 16

@@ -40,6 +40,7 @@ def _with_own_flagfile(argument: str) -> str:
 
 
 convert_text_encoder = functools.partial(run, "convert_text_encoder")
+embed = functools.partial(run, "embed")
 evaluate = functools.partial(run, "evaluate")
 export = functools.partial(run, "export")
 inspect_graph = functools.partial(run, "inspect_graph")

@@ -13,31 +13,13 @@ import json
 import pathlib
 
 import command_line
+import model_flags
 from absl import flags
 
 from xsample_tf import evaluation, text, training
 from xsample_tf.errors import InputError
 from xsample_tf.evaluation import MEASURES, TASKS
-from xsample_tf.export import load
 
-_MODEL = flags.DEFINE_string(
-    "model", None, "A run directory, an export, a SavedModel from images to vectors, or a .keras."
-)
-_SIGNATURE = flags.DEFINE_string(
-    "signature", None, "Which of the model's signatures; by default serving_default, or the only."
-)
-_INPUT = flags.DEFINE_string(
-    "input", None, "Which of the model's inputs takes images; by default the only one that can."
-)
-_OUTPUT_NAME = flags.DEFINE_string(
-    "output_name", None, "Which of the model's outputs; by default embedding, or the only vectors."
-)
-_INPUT_RANGE = flags.DEFINE_list(
-    "input_range",
-    None,
-    "Lowest and highest pixel that the model takes, as -1,1; by default 0,255 for integers, and "
-    "for a .keras that divides them itself, else 0,1.",
-)
 _TASKS = flags.DEFINE_list(
     "tasks", ["shards"], "What to evaluate on, by name; shards is --data_dir itself."
 )
@@ -66,10 +48,7 @@ command_line.choose_from(MEASURES, TASKS)
 
 def main() -> None:
     output = _check_flags()
-    encoder = load(
-        _MODEL.value, _SIGNATURE.value, _INPUT.value, _OUTPUT_NAME.value, _INPUT_RANGE.value
-    )
-    print(f"model: {encoder.model}")
+    encoder = model_flags.open_model()
     trained = encoder.encoder()
     settings = evaluation.Settings(
         data_dir=_DATA_DIR.value,
@@ -111,8 +90,7 @@ def main() -> None:
 
 def _check_flags() -> pathlib.Path:
     """Checks what can be checked before the model is loaded; returns the directory to write to."""
-    if not _MODEL.value:
-        raise InputError("--model: expected a directory, received none")
+    model_flags.check()
     if not _TASKS.value:
         raise InputError(f"--tasks: expected some of {', '.join(TASKS.names())}, received none")
     for task in _TASKS.value:

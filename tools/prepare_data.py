@@ -13,6 +13,7 @@ import sys
 import warnings
 
 import command_line
+import source_flags
 from absl import flags
 
 from xsample_tf import text
@@ -31,9 +32,6 @@ from xsample_tf.data import (
 from xsample_tf.data.preparation import caption_vectors
 from xsample_tf.errors import InputError
 
-command_line.choose_from(sources.SOURCES)
-
-_SOURCE = flags.DEFINE_string("source", None, "KIND:WHERE of the images.")
 _VALIDATION_SOURCE = flags.DEFINE_string(
     "validation_source", None, "KIND:WHERE of the validation split, when it stands elsewhere."
 )
@@ -83,15 +81,6 @@ _APPEND = flags.DEFINE_bool(
 _CHECK = flags.DEFINE_bool(
     "check", False, "Compare the files of --output with its dataset.json, and change nothing."
 )
-_IMAGE_COLUMN = flags.DEFINE_string("image_column", None, "Column or feature of the image.")
-_CAPTION_COLUMN = flags.DEFINE_list(
-    "caption_column",
-    [],
-    "Columns or features of captions, such as caption or sentences[].raw; none: there are none.",
-)
-_LABEL_COLUMN = flags.DEFINE_string(
-    "label_column", None, "Column or feature of the class; none leaves labels out."
-)
 _FEATURE_COLUMNS = flags.DEFINE_list(
     "feature_columns",
     [],
@@ -99,24 +88,6 @@ _FEATURE_COLUMNS = flags.DEFINE_list(
 )
 _FEATURE_DEFAULT = flags.DEFINE_float(
     "feature_default", None, "Takes the place of missing numbers in --feature_columns."
-)
-_KEY_COLUMN = flags.DEFINE_string("key_column", None, "Column that names the image.")
-_SPLIT_COLUMN = flags.DEFINE_string(
-    "split_column", None, "Column of the split of each row; none leaves it out."
-)
-_VALIDATION_SPLIT = flags.DEFINE_string(
-    "validation_split",
-    None,
-    "Split that becomes val/, such as test; else a split that is called val, valid, validation or "
-    "dev, else --validation_fraction of the training images.",
-)
-_IMAGE_ROOT = flags.DEFINE_string(
-    "image_root", None, "What a table's paths are relative to; else the table's folder."
-)
-_CLASS_NAMES = flags.DEFINE_string(
-    "class_names",
-    None,
-    "File of the classes in the order of their labels, a line each: KEY, or KEY<TAB>NAME.",
 )
 _TEMPLATE = flags.DEFINE_string(
     "template",
@@ -150,7 +121,6 @@ _RECORDS_PER_SHARD = flags.DEFINE_integer("records_per_shard", 1024, "Records in
 _MAX_REJECTED_FRACTION = flags.DEFINE_float(
     "max_rejected_fraction", 0.5, "Share of unusable images above which the run fails."
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Orders the images; those of tfds: keep their order.")
 _THREADS = flags.DEFINE_integer(
     "threads", None, "Threads that read images; else one per core, or one with Beam."
 )
@@ -165,7 +135,6 @@ _BEAM_FLAGS = flags.DEFINE_string(
     "",
     "Beam's own flags, such as '--direct_num_workers=8 --direct_running_mode=multi_processing'.",
 )
-_TFDS_DIR = flags.DEFINE_string("tfds_dir", None, "Where TFDS keeps its data.")
 _OVERWRITE = flags.DEFINE_bool(
     "overwrite", False, "Delete what --output has of an earlier preparation with other flags."
 )
@@ -177,8 +146,9 @@ def main() -> None:
         raise InputError("output: expected a folder for the data directory, received none")
     if _CHECK.value:
         sys.exit(1 if check(_OUTPUT.value, _THREADS.value) else 0)
-    alone = _VOCABULARY.value is not None and not _SOURCE.value and not _EMBEDDINGS_ONLY.value
-    if bool(_SOURCE.value) == _EMBEDDINGS_ONLY.value and not alone:
+    listed = bool(source_flags.SOURCE.value)
+    alone = _VOCABULARY.value is not None and not listed and not _EMBEDDINGS_ONLY.value
+    if listed == _EMBEDDINGS_ONLY.value and not alone:
         raise InputError(
             "source: expected --source=KIND:WHERE, or else --embeddings_only or --vocabulary"
         )
@@ -256,7 +226,7 @@ def _prepare_in_place(encoders: list[text.TextEncoder]) -> None:
         if flags.FLAGS[name].present:
             raise InputError(f"{name}: cannot be used with --in_place, which writes no records")
     prepare_in_place(
-        _SOURCE.value,
+        source_flags.SOURCE.value,
         _OUTPUT.value,
         encoders,
         options=_options(),
@@ -280,7 +250,7 @@ def _append() -> None:
             )
     known = read_dataset(_OUTPUT.value).encoders
     append(
-        _SOURCE.value,
+        source_flags.SOURCE.value,
         _OUTPUT.value,
         [text.load_encoder(encoder.handle) for encoder in known.values()],
         options=_options(),
@@ -292,7 +262,7 @@ def _append() -> None:
 
 def _prepare(encoders: list[text.TextEncoder]) -> None:
     prepare(
-        _SOURCE.value,
+        source_flags.SOURCE.value,
         _OUTPUT.value,
         encoders,
         validation_source=_VALIDATION_SOURCE.value,
@@ -311,20 +281,9 @@ def _prepare(encoders: list[text.TextEncoder]) -> None:
 
 
 def _options() -> sources.Options:
-    return sources.Options(
-        image_column=_IMAGE_COLUMN.value,
-        caption_columns=tuple(_CAPTION_COLUMN.value),
-        label_column=_LABEL_COLUMN.value,
-        key_column=_KEY_COLUMN.value,
-        split_column=_SPLIT_COLUMN.value,
-        validation_split=_VALIDATION_SPLIT.value,
+    return source_flags.options(
         feature_columns=tuple(_FEATURE_COLUMNS.value),
-        image_root=_IMAGE_ROOT.value,
-        class_names=_class_names(),
-        tfds_dir=_TFDS_DIR.value,
         validation_fraction=_VALIDATION_FRACTION.value,
-        seed=_SEED.value,
-        own=command_line.entry_values(sources.SOURCES),
     )
 
 
@@ -339,16 +298,6 @@ def _quality() -> Quality:
         resize=_RESIZE.value,
         jpeg_quality=_JPEG_QUALITY.value,
     )
-
-
-def _class_names() -> tuple[str, ...]:
-    if not _CLASS_NAMES.value:
-        return ()
-    try:
-        with open(_CLASS_NAMES.value, encoding="utf-8") as file:
-            return tuple(line.rstrip("\n") for line in file if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"class_names: cannot read {_CLASS_NAMES.value} ({error})") from error
 
 
 if __name__ == "__main__":

@@ -36,11 +36,12 @@ def export(
 ) -> None:
     """Writes `saved_model/`, `encoder.keras` and `model_card.json` into `directory`.
 
-    The SavedModel has four signatures, which give {"embedding": float32 [B, D]}:
+    The SavedModel has five signatures, which give {"embedding": float32 [B, D]}:
 
     - `serving_default(images)`: float32 `[B, H, W, 3]` in [0, 1], any size;
     - `embed_jpeg(jpeg)`: strings `[B]`, JPEG or PNG files of any sizes. One that cannot be decoded
       fails the call;
+    - `embed_jpeg_or_nan(jpeg)`: the same, but for one that cannot be decoded a row of NaN;
     - `embed_image(image)` and `embed_pixels(pixels)`: one image of `image_size`, float32
       `[1, S, S, 3]` in [0, 1], or uint8. TFLite converts them.
 

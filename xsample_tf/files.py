@@ -5,6 +5,7 @@ crash at any moment leaves the old one or the new one.
 """
 
 import contextlib
+import hashlib
 import os
 import pathlib
 import shutil
@@ -143,6 +144,18 @@ def _set_aside(path: pathlib.Path) -> pathlib.Path:
     old = path.with_name(f"{_ASIDE}old-{path.name}")
     shutil.rmtree(old, ignore_errors=True)
     return path.rename(old)
+
+
+def digest(path: pathlib.Path) -> str:
+    """Returns a hash of a file, or of the names and contents of all files in a directory."""
+    found = hashlib.sha256()
+    inner = sorted(path.rglob("*")) if path.is_dir() else [path]
+    for one in inner:
+        if one.is_file():
+            found.update(str(one.relative_to(path)).encode())
+            with one.open("rb") as file:
+                found.update(hashlib.file_digest(file, "sha256").digest())
+    return found.hexdigest()
 
 
 def walk(folder: str | os.PathLike) -> Iterator[str]:

@@ -70,6 +70,16 @@ def normalize(content: bytes, form: ImageRules = KEEP_ORIGINAL) -> tuple[bytes, 
         >>> normalize(open("photo.webp", "rb").read())[0][:3]
         b'\xff\xd8\xff'
     """
+    stored, reencoded = as_viewed(content, form)
+    _check_decodes(stored)
+    return stored, reencoded
+
+
+def as_viewed(content: bytes, form: ImageRules = KEEP_ORIGINAL) -> tuple[bytes, bool]:
+    """Returns what `normalize` does, of a plain file without looking whether it can be decoded.
+
+    For what decodes the images itself, at once.
+    """
     if not content:
         raise ImageError("empty_file")
     image = _open(content)
@@ -81,9 +91,7 @@ def normalize(content: bytes, form: ImageRules = KEEP_ORIGINAL) -> tuple[bytes, 
         raise ImageError("extreme_aspect")
     smaller = 0 < form.resize < min(image.size)
     reencode = smaller or not _is_plain(image, content)
-    stored = _encode(image, form, smaller) if reencode else content
-    _check_decodes(stored)
-    return stored, reencode
+    return _encode(image, form, smaller) if reencode else content, reencode
 
 
 def _open(content: bytes) -> Image.Image:

@@ -251,11 +251,11 @@ class XSampleModel(FedModel):
         image_size: int | None = None,
         **options: Any,
     ) -> None:
-        """Writes the encoder as a SavedModel with two signatures, or as Keras's `export` does.
+        """Writes the encoder as a SavedModel with signatures, or as Keras's `export` does.
 
         `serving_default(images)` takes float32 `[B, H, W, 3]` in [0, 1] of any size,
         `embed_jpeg(jpeg)` the contents of files; both give {"embedding": float32 `[B, D]`}. See
-        `xsample_tf.export`, which writes a card and the Keras model beside it.
+        `xsample_tf.export`, which has the others, and writes a card and the Keras model beside it.
 
         Args:
             filepath: Where to write.

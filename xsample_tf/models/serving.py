@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from xsample_tf import tensors
@@ -13,6 +14,7 @@ from xsample_tf.errors import InputError
 from xsample_tf.models.caption_side import CaptionSide
 
 _HALF_PRECISION = ("float16", "bfloat16")
+_DECODERS = 16  # Files that `embed_jpeg_or_nan` decodes at a time, at most.
 
 
 class TextSide(tf.Module):
@@ -70,9 +72,10 @@ def save_signatures(
     input_range: tuple[float, float] = (0.0, 1.0),
     texts: TextSide | CaptionSide | None = None,
 ) -> None:
-    """Writes a SavedModel with four signatures from images to vectors.
+    """Writes a SavedModel with five signatures from images to vectors.
 
-    `serving_default(images)` and `embed_jpeg(jpeg)` bring images of any size to size.
+    `serving_default(images)` and `embed_jpeg(jpeg)` bring images of any size to size, as does
+    `embed_jpeg_or_nan(jpeg)`, whose row is NaN for a file that cannot be decoded.
     `embed_image(image)` and `embed_pixels(pixels)` take one image of the encoder's own size, float
     `[1, S, S, 3]` in [0, 1] and uint8: they have no operation that TFLite lacks.
 
@@ -109,13 +112,18 @@ def save_signatures(
         images = tf.ensure_shape(images, [None, *shape.shape])
         return embed(images)
 
-    def embed_jpeg(jpeg: tf.Tensor) -> dict[str, tf.Tensor]:
-        def decode(content: tf.Tensor) -> tf.Tensor:
-            image = tf.io.decode_image(content, channels=3, expand_animations=False)
-            return prepare(image)
+    def decode(content: tf.Tensor) -> tf.Tensor:
+        return prepare(tf.io.decode_image(content, channels=3, expand_animations=False))
 
-        images = tf.map_fn(decode, jpeg, fn_output_signature=shape)
-        return embed(images)
+    def embed_jpeg(jpeg: tf.Tensor) -> dict[str, tf.Tensor]:
+        return embed(tf.map_fn(decode, jpeg, fn_output_signature=shape))
+
+    def embed_jpeg_or_nan(jpeg: tf.Tensor) -> dict[str, tf.Tensor]:
+        images, decoded = _decoded(jpeg, decode, shape)
+        return {
+            name: tf.where(decoded[:, tf.newaxis], vectors, np.nan)
+            for name, vectors in embed(images).items()
+        }
 
     def embed_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         return embed(tf.cast(pixels, tf.float32) / 255)
@@ -129,6 +137,7 @@ def save_signatures(
     archive.add_endpoint("serving_default", serve, input_signature=[images])
     jpeg = tf.TensorSpec([None], tf.string, name="jpeg")
     archive.add_endpoint("embed_jpeg", embed_jpeg, input_signature=[jpeg])
+    archive.add_endpoint("embed_jpeg_or_nan", embed_jpeg_or_nan, input_signature=[jpeg])
     one = [1, *shape.shape]
     image = tf.TensorSpec(one, tf.float32, name="image")
     archive.add_endpoint("embed_image", embed, input_signature=[image])
@@ -138,6 +147,34 @@ def save_signatures(
         for name, endpoint in texts.endpoints().items():
             archive.add_endpoint(name, endpoint)
     archive.write_out(str(path), verbose=False)
+
+
+def _decoded(
+    jpeg: tf.Tensor, decode: Callable[[tf.Tensor], tf.Tensor], shape: tf.TensorSpec
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Images `[B, S, S, 3]` of files, zeros for those that cannot be decoded, and bool `[B]`.
+
+    A data set inside of the graph passes over what fails in it, which no other operation does.
+    """
+    count = tf.size(jpeg, tf.int64)
+    files = tf.data.Dataset.zip(
+        tf.data.Dataset.range(count), tf.data.Dataset.from_tensor_slices(jpeg)
+    )
+    images = files.map(
+        lambda row, content: (row, decode(content)),
+        num_parallel_calls=_DECODERS,
+        deterministic=False,
+    ).ignore_errors()
+    # One more, so that there is something to return where nothing can be decoded.
+    last = tf.data.Dataset.from_tensors((count, tf.zeros(shape.shape)))
+    options = tf.data.Options()
+    options.autotune.enabled = False  # Its thread may be waited for at the end.
+    batch = images.concatenate(last).batch(count + 1).with_options(options)
+    rows, found = batch.get_single_element()
+    size = tf.stack([count + 1, *shape.shape])
+    images = tf.scatter_nd(rows[:, tf.newaxis], found, size)[:-1]
+    decoded = tf.scatter_nd(rows[:, tf.newaxis], tf.ones_like(rows), [count + 1])[:-1] > 0
+    return tf.ensure_shape(images, [None, *shape.shape]), decoded
 
 
 def embedding_size(encoder: keras.Model, image_size: int) -> int:

@@ -1,7 +1,6 @@
 """A trained model as a search needs it: image files and captions to vectors in one space."""
 
 import functools
-import hashlib
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from xsample_tf import text
+from xsample_tf import files, text
 from xsample_tf.errors import InputError, shorten
 from xsample_tf.export import (
     TEXT_MODEL,
@@ -44,13 +43,7 @@ class SearchModel:
     @functools.cached_property
     def identity(self) -> str:
         """What tells its vectors of images from another model's: a hash of the SavedModel."""
-        digest = hashlib.sha256()
-        for path in sorted(self.saved_model.rglob("*")):
-            if path.is_file():
-                digest.update(str(path.relative_to(self.saved_model)).encode())
-                with path.open("rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
-        return digest.hexdigest()
+        return files.digest(self.saved_model)
 
     def embed_files(self, contents: Sequence[bytes]) -> np.ndarray:
         """Returns float32 `[K, P]` of the contents of JPEG and PNG files."""
