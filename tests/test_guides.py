@@ -1,6 +1,7 @@
 """README and guides: links lead somewhere, and commands have flags that exist."""
 
 import dataclasses
+import functools
 import pathlib
 import re
 
@@ -39,6 +40,7 @@ def test_links_lead_to_files_and_headings(page):
     assert not lost
 
 
+@functools.cache
 def known_flags() -> set[str]:
     sources = [*_ROOT.glob("tools/*.py"), *_ROOT.glob("benchmarks/*.py")]
     sources += [*_ROOT.glob("xsample_tf/**/*.py"), *_ROOT.glob("docs/*.md")]
