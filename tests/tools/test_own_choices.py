@@ -283,7 +283,7 @@ def test_the_guide_s_graph_relates_images_by_a_column_of_the_table(repository, c
 
 
 def test_the_guide_s_source_is_one_file(repository):
-    code = snippet(repository, "data.md", "<!-- source -->\n```python\n")
+    code = snippet(repository, "sources.md", "<!-- source -->\n```python\n")
     pathlib.Path("sidecar_of_a_test.py").write_text(code)
     for i in range(4):
         write_png(pathlib.Path(f"photos/{i}.jpg"), i)

@@ -199,7 +199,8 @@ class Options:
     learning_rate: float = _optimization(0.3, "Peak learning rate, as used unless scaled.", above=0)
     learning_rate_scaling: str = _optimization(
         "none",
-        "Multiply learning_rate by batch_size/256 (linear) or its root (sqrt) or nothing.",
+        "Multiply learning_rate by batch_size/256 (linear), by the root of batch_size (sqrt), or "
+        "leave it (none).",
         choices=LEARNING_RATE_RULES,
     )
     weight_decay: float = _optimization(1e-6, "Weight decay; not on biases and norms.", minimum=0)
