@@ -4,43 +4,35 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from xsample_tf.data.manifest import CaptionVectors, read_dataset
 from xsample_tf.data.text_encoder import TextEncoder
 from xsample_tf.errors import InputError, suggest
 from xsample_tf.evaluation.baseline import untrained
-from xsample_tf.evaluation.caption_map import CaptionMap, fit_caption_map
-from xsample_tf.evaluation.features import (
-    Embed,
-    Extractor,
-    TextEmbedder,
-    embedder,
-    extract,
-    image_shape,
-)
+from xsample_tf.evaluation.features import Embed, Extractor, TextEmbedder, embedder, image_size_of
 from xsample_tf.evaluation.foreign import opened
 from xsample_tf.evaluation.measures import base as measures
 from xsample_tf.evaluation.results import (
     BASELINES,
+    DATA_DIRECTORY,
     UNTRAINED,
     Evaluation,
     Outcome,
     Score,
     checked,
+    enter,
+    enter_failed,
+    key_of,
+    meta_of,
 )
 from xsample_tf.evaluation.runner import Runner
 from xsample_tf.evaluation.settings import Settings
 from xsample_tf.evaluation.tasks.base import TASKS, Task
 from xsample_tf.evaluation.verdict import decide
-from xsample_tf.registry import Entry
-
-# Its figures have bare names, as training and earlier results have them.
-DATA_DIRECTORY = "shards"
 
 
 def evaluate(
@@ -181,7 +173,7 @@ def run_tasks(
     extractor = Extractor(
         {name: embedder(model) for name, model in encoders.items()},
         settings,
-        _image_size(encoder, settings.image_size),
+        image_size_of(encoder, settings.image_size),
     )
     projections = _projections({"trained": projector, baseline_name: baseline_projector}, settings)
     towers = {"trained": text_embedder}  # A fresh one has nothing to do with what is trained.
@@ -195,17 +187,20 @@ def run_tasks(
         with _noted(name, failed):
             task.check(runners[0])
     scores: dict[str, dict[str, Score]] = {name: {} for name in encoders}
-    meta = _meta(settings, extractor.image_size, [TASKS[name] for name in made], chosen)
+    entries = [TASKS[name] for name in made] + [measures.MEASURES[name] for name in chosen]
+    meta = meta_of(settings, extractor.image_size, entries)
     meta["kl_of"] = "embedding" if projector is None else "projection"
     for name in [name for name in made if name not in failed]:
         with _noted(name, failed):
             outcomes = [_run(name, made[name], runner) for runner in runners]
             for runner, outcome in zip(runners, outcomes, strict=True):
-                own = {_key(name, figure): one for figure, one in outcome.scores.items()}
+                own = {key_of(name, figure): one for figure, one in outcome.scores.items()}
                 scores[runner.encoder] |= own
-            _enter(meta, name, outcomes[0])  # The data are the same for all.
+            enter(meta, name, outcomes[0])  # The data are the same for all.
         extractor.release()
-    _settle(meta, failed, len(made), settings.log)
+    if failed and len(failed) == len(made):
+        raise next(iter(failed.values()))
+    enter_failed(meta, failed, settings.log)
     for name, model in encoders.items():
         if _checksum(model) != checksums[name]:
             raise InputError(
@@ -214,52 +209,6 @@ def run_tasks(
             )
     caption_map = runners[0].caption_map if DATA_DIRECTORY in made else None
     return Evaluation(scores, meta, decide(scores, measures.figures()), caption_map)
-
-
-def map_to_captions(
-    encoder: keras.Model | Embed,
-    data_dir: str | os.PathLike,
-    image_size: int | None = None,
-    captions: CaptionVectors | TextEncoder | None = None,
-    seed: int = 0,
-    log: Callable[[str], None] = print,
-    batch_size: int = 256,
-) -> CaptionMap:
-    """Fits the linear map from an encoder's images to captions, on `train/` alone.
-
-    It is the map of an evaluation, without the rest of that.
-
-    Args:
-        encoder: As for `evaluate`.
-        data_dir: A data directory.
-        image_size: As for `evaluate`.
-        captions: Whose vectors, or a text encoder where none are stored. Defaults to None: the
-            only ones that are stored.
-        seed: Of the held-out tenth. Defaults to 0.
-        log: As for `evaluate`.
-        batch_size: Images at a time. Defaults to 256.
-
-    Raises:
-        InputError: No such data, or fewer than 2 images that have captions.
-
-    Example:
-        >>> map_to_captions(encoder, "data/photos").of_images(features).shape
-        (1000, 384)
-    """
-    encoder = opened(encoder)
-    if captions is None:
-        captions = read_dataset(data_dir).encoder(None)
-    stored = captions.name if isinstance(captions, CaptionVectors) else captions
-    size = _image_size(encoder, image_size)
-    embed = {"trained": embedder(encoder)}
-    features = extract(embed, str(data_dir), "train", size, batch_size, stored, log=log)
-    known = features.captions.any(axis=1)
-    if known.sum() < 2:
-        raise InputError(
-            f"data_dir: expected 2 images or more with captions in {data_dir}, received "
-            f"{known.sum()}"
-        )
-    return fit_caption_map(features.embeddings["trained"][known], features.captions[known], seed)
 
 
 @contextlib.contextmanager
@@ -279,17 +228,6 @@ def _run(name: str, task: Task, runner: Runner) -> Outcome:
     return dataclasses.replace(outcome, scores=checked(f"task {name!r}", outcome.scores, known))
 
 
-def _settle(
-    meta: dict[str, Any], failed: dict[str, InputError], tasks: int, log: Callable[[str], None]
-) -> None:
-    """Enters tasks that did not run; raises the first one's error where none did."""
-    if failed and len(failed) == tasks:
-        raise next(iter(failed.values()))
-    for name, error in failed.items():
-        meta["left_out"][f"task {name}"] = str(error)
-        log(f"task {name} is left out: {error}")
-
-
 def _checksum(encoder: keras.Model | Embed) -> str:
     """A hash of the weights, of those encoders that say which they have."""
     digest = hashlib.blake2b(digest_size=8)
@@ -304,41 +242,6 @@ def _make_task(name: str, settings: Settings) -> Task:
     if not isinstance(task, Task):
         raise InputError(f"task {name!r}: expected a subclass of Task, received {task!r}")
     return task
-
-
-def _meta(
-    settings: Settings, image_size: int, tasks: Sequence[Entry], chosen: Collection[str]
-) -> dict[str, Any]:
-    """What an evaluation is computed with, JSON-able."""
-    entries = [*tasks, *(measures.MEASURES[name] for name in chosen)]
-    declared = {option.name for entry in entries for option in entry.options}
-    options = {name: value for name, value in settings.values.items() if name in declared}
-    meta = {
-        "data_dir": settings.data_dir,
-        "image_size": image_size,
-        "limit": settings.limit,
-        "seed": settings.seed,
-        "temperature": settings.temperature,
-        "target_temperature": settings.target_temperature,
-        "left_out": {},
-    }
-    return meta | ({"options": options} if options else {})
-
-
-def _key(task: str, name: str) -> str:
-    return name if task == DATA_DIRECTORY else f"{task}/{name}"
-
-
-def _enter(meta: dict[str, Any], task: str, outcome: Outcome) -> None:
-    """Adds what a task's scores were computed from to that of the evaluation."""
-    if task == DATA_DIRECTORY:
-        meta |= outcome.meta
-        meta["left_out"] |= outcome.left_out
-    else:
-        meta.setdefault("tasks", {})[task] = outcome.meta
-        meta["left_out"] |= {f"{task}: {what}": why for what, why in outcome.left_out.items()}
-    if outcome.warnings:
-        meta.setdefault("warnings", []).extend(f"{task}: {text}" for text in outcome.warnings)
 
 
 def _projections(
@@ -362,16 +265,3 @@ def _projections(
         name: applied(untrained(trained, settings.seed) if model is None else model)
         for name, model in projectors.items()
     }
-
-
-def _image_size(encoder: keras.Model | Embed, image_size: int | None) -> int:
-    """The side of the images; the encoder's own where it is fixed and none is given."""
-    own = image_shape(encoder)[0]
-    size = image_size or own
-    if size is None:
-        raise InputError(
-            "image_size: expected the side of the images, received none, and the encoder takes any"
-        )
-    if size < 1 or own not in (None, size):
-        raise InputError(f"image_size: expected {own or 'a side > 0'}, received {size}")
-    return size

@@ -85,6 +85,23 @@ def image_shape(encoder: keras.Model | Embed) -> tuple[int | None, int | None, i
     return height, width, channels
 
 
+def image_size_of(encoder: keras.Model | Embed, image_size: int | None) -> int:
+    """Returns the side of the images; the encoder's own where it is fixed and none is given.
+
+    Raises:
+        InputError: None is given or known, or the encoder takes another.
+    """
+    own = image_shape(encoder)[0]
+    size = image_size or own
+    if size is None:
+        raise InputError(
+            "image_size: expected the side of the images, received none, and the encoder takes any"
+        )
+    if size < 1 or own not in (None, size):
+        raise InputError(f"image_size: expected {own or 'a side > 0'}, received {size}")
+    return size
+
+
 def extract(
     embedders: Mapping[str, Embed],
     directory: str,
