@@ -1,9 +1,9 @@
 """Evaluation of frozen features: measures, tasks, reports."""
 
-from xsample_tf.evaluation.baseline import untrained
+from xsample_tf.evaluation.candidates import Candidate, TextEmbedder, untrained
 from xsample_tf.evaluation.caption_map import CaptionMap, fit_caption_map
-from xsample_tf.evaluation.evaluator import evaluate, run_tasks
-from xsample_tf.evaluation.features import Embed, Features, TextEmbedder, embedder, extract
+from xsample_tf.evaluation.evaluator import compare, evaluate, run_tasks
+from xsample_tf.evaluation.features import Embed, Features, embedder, extract
 from xsample_tf.evaluation.foreign import ForeignModel
 from xsample_tf.evaluation.image_map import map_to_captions
 from xsample_tf.evaluation.measures.base import MEASURES, Measure, of_labels
@@ -39,6 +39,7 @@ __all__ = [
     "START",
     "TASKS",
     "UNTRAINED",
+    "Candidate",
     "CaptionMap",
     "Embed",
     "Evaluation",
@@ -61,6 +62,7 @@ __all__ = [
     "accuracy",
     "caption_cosine",
     "caption_recall",
+    "compare",
     "deciding",
     "embedder",
     "evaluate",

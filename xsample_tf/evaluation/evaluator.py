@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -12,9 +12,9 @@ import numpy as np
 
 from xsample_tf.data.text_encoder import TextEncoder
 from xsample_tf.errors import InputError, suggest
-from xsample_tf.evaluation.baseline import untrained
-from xsample_tf.evaluation.features import Embed, Extractor, TextEmbedder, embedder, image_size_of
-from xsample_tf.evaluation.foreign import opened
+from xsample_tf.evaluation.candidates import Candidate, TextEmbedder
+from xsample_tf.evaluation.caption_map import CaptionMap
+from xsample_tf.evaluation.features import Embed, Extractor, image_size_of
 from xsample_tf.evaluation.measures import base as measures
 from xsample_tf.evaluation.results import (
     BASELINES,
@@ -25,7 +25,6 @@ from xsample_tf.evaluation.results import (
     Score,
     checked,
     enter,
-    enter_failed,
     key_of,
     meta_of,
 )
@@ -162,52 +161,106 @@ def run_tasks(
         >>> settings = Settings(data_dir="data/photos")
         >>> run_tasks(encoder, ["shards", "mine"], settings).as_dict()["trained"]["mine/top1"]
     """
+    candidate = Candidate(
+        encoder, projector, text_embedder or TextEmbedder.of_strings(settings.embed_texts)
+    )
+    beside = None if baseline is None else Candidate(baseline, baseline_projector)
+    return compare({"trained": candidate}, tasks, settings, beside, baseline_name)["trained"]
+
+
+def compare(
+    candidates: Mapping[str, Candidate],
+    tasks: Sequence[str],
+    settings: Settings,
+    baseline: Candidate | None = None,
+    baseline_name: str = UNTRAINED,
+) -> dict[str, Evaluation]:
+    """Evaluates encoders of one image size; images are decoded once for all of them.
+
+    Args:
+        candidates: The encoders by name, one or more.
+        tasks: As for `run_tasks`.
+        settings: As for `run_tasks`.
+        baseline: What each of them is compared with; a projector that it has not is a fresh one.
+            Defaults to None.
+        baseline_name: As for `evaluate`. Defaults to "untrained".
+
+    Returns:
+        By name what `run_tasks` gives of that encoder.
+
+    Raises:
+        InputError: As `run_tasks`.
+
+    Example:
+        >>> found = compare({"early": Candidate(early), "late": Candidate(late)}, ["shards"], ours)
+        >>> found["late"].verdict["sentence"]
+    """
     made = {name: _make_task(name, settings) for name in dict.fromkeys(tasks)}
     chosen = measures.make(settings.probes, settings.values)
-    encoder = opened(encoder)
     if baseline_name not in BASELINES:
         raise InputError(
             f"baseline_name: received {baseline_name!r}, {suggest(baseline_name, BASELINES)}"
         )
-    encoders = {"trained": encoder} | ({} if baseline is None else {baseline_name: baseline})
+    first = next(iter(candidates.values()))
+    everyone = dict(candidates) | ({} if baseline is None else {baseline_name: baseline})
+    everyone = {name: one.opened() for name, one in everyone.items()}
     extractor = Extractor(
-        {name: embedder(model) for name, model in encoders.items()},
+        {name: one.embedder() for name, one in everyone.items()},
         settings,
-        image_size_of(encoder, settings.image_size),
+        image_size_of(everyone[next(iter(candidates))].encoder, settings.image_size),
     )
-    projections = _projections({"trained": projector, baseline_name: baseline_projector}, settings)
-    towers = {"trained": text_embedder}  # A fresh one has nothing to do with what is trained.
     runners = [
-        Runner(name, extractor, projections.get(name), chosen, towers.get(name))
-        for name in encoders
+        Runner(
+            name, extractor, one.projection(first.projector, settings), chosen, one.text_embedder
+        )
+        for name, one in everyone.items()
     ]
-    checksums = {name: _checksum(model) for name, model in encoders.items()}
+    checksums = {name: _checksum(one.encoder) for name, one in everyone.items()}
     failed: dict[str, InputError] = {}
     for name, task in made.items():
         with _noted(name, failed):
             task.check(runners[0])
-    scores: dict[str, dict[str, Score]] = {name: {} for name in encoders}
+    scores: dict[str, dict[str, Score]] = {name: {} for name in everyone}
     entries = [TASKS[name] for name in made] + [measures.MEASURES[name] for name in chosen]
-    meta = meta_of(settings, extractor.image_size, entries)
-    meta["kl_of"] = "embedding" if projector is None else "projection"
+    metas = {name: meta_of(settings, extractor.image_size, entries) for name in candidates}
     for name in [name for name in made if name not in failed]:
         with _noted(name, failed):
-            outcomes = [_run(name, made[name], runner) for runner in runners]
-            for runner, outcome in zip(runners, outcomes, strict=True):
-                own = {key_of(name, figure): one for figure, one in outcome.scores.items()}
-                scores[runner.encoder] |= own
-            enter(meta, name, outcomes[0])  # The data are the same for all.
+            outcomes = {runner.encoder: _run(name, made[name], runner) for runner in runners}
+            for encoder, outcome in outcomes.items():
+                scores[encoder] |= {key_of(name, key): one for key, one in outcome.scores.items()}
+                if encoder in metas:
+                    enter(metas[encoder], name, outcome)
         extractor.release()
     if failed and len(failed) == len(made):
         raise next(iter(failed.values()))
-    enter_failed(meta, failed, settings.log)
-    for name, model in encoders.items():
-        if _checksum(model) != checksums[name]:
+    for name, error in failed.items():
+        settings.log(f"task {name} is left out: {error}")
+    for name, one in everyone.items():
+        if _checksum(one.encoder) != checksums[name]:
             raise InputError(
                 f"encoder ({name}): its weights changed while it was evaluated; it must not be in "
                 "training mode, where batch normalisation moves"
             )
-    caption_map = runners[0].caption_map if DATA_DIRECTORY in made else None
+    beside = {} if baseline is None else {baseline_name: scores[baseline_name]}
+    return {
+        runner.encoder: _evaluation(
+            {"trained": scores[runner.encoder]} | beside,
+            metas[runner.encoder] | {"kl_of": "projection" if one.projector else "embedding"},
+            failed,
+            runner.caption_map if DATA_DIRECTORY in made else None,
+        )
+        for runner, one in zip(runners, candidates.values(), strict=False)
+    }
+
+
+def _evaluation(
+    scores: dict[str, dict[str, Score]],
+    meta: dict[str, Any],
+    failed: Mapping[str, InputError],
+    caption_map: CaptionMap | None,
+) -> Evaluation:
+    """What was found of one encoder, with the verdict."""
+    meta["left_out"] |= {f"task {name}": str(error) for name, error in failed.items()}
     return Evaluation(scores, meta, decide(scores, measures.figures()), caption_map)
 
 
@@ -242,26 +295,3 @@ def _make_task(name: str, settings: Settings) -> Task:
     if not isinstance(task, Task):
         raise InputError(f"task {name!r}: expected a subclass of Task, received {task!r}")
     return task
-
-
-def _projections(
-    projectors: dict[str, keras.Model | None], settings: Settings
-) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """The projector of each encoder as a function of its embeddings `[N, D]`; none without one."""
-    trained = projectors["trained"]
-    if trained is None:
-        return {}
-
-    def applied(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-        def project(features: np.ndarray) -> np.ndarray:
-            # The projector's `predict` would share the work with the workers of a run.
-            size = settings.batch_size
-            batches = np.split(features, range(size, len(features), size))
-            return np.concatenate([np.asarray(model(batch, training=False)) for batch in batches])
-
-        return project
-
-    return {
-        name: applied(untrained(trained, settings.seed) if model is None else model)
-        for name, model in projectors.items()
-    }

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -189,15 +189,6 @@ def enter(meta: dict[str, Any], task: str, outcome: Outcome) -> None:
         meta["left_out"] |= {f"{task}: {what}": why for what, why in outcome.left_out.items()}
     if outcome.warnings:
         meta.setdefault("warnings", []).extend(f"{task}: {text}" for text in outcome.warnings)
-
-
-def enter_failed(
-    meta: dict[str, Any], failed: Mapping[str, InputError], log: Callable[[str], None]
-) -> None:
-    """Adds the tasks that could not run, with the reason of each, and logs them."""
-    for task, error in failed.items():
-        meta["left_out"][f"task {task}"] = str(error)
-        log(f"task {task} is left out: {error}")
 
 
 def key_of(task: str, name: str) -> str:
