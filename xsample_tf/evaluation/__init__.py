@@ -16,7 +16,7 @@ from xsample_tf.evaluation.neighbour_sheet import Sheet, neighbour_sheet
 from xsample_tf.evaluation.neighbours import nearest
 from xsample_tf.evaluation.probes.logistic_regression import LinearProbe, fit_linear_probe
 from xsample_tf.evaluation.ranking import accuracy, hits
-from xsample_tf.evaluation.report import markdown, summary, table
+from xsample_tf.evaluation.report import comparison, comparison_markdown, markdown, summary, table
 from xsample_tf.evaluation.results import (
     DATA_DIRECTORY,
     START,
@@ -63,6 +63,8 @@ __all__ = [
     "caption_cosine",
     "caption_recall",
     "compare",
+    "comparison",
+    "comparison_markdown",
     "deciding",
     "embedder",
     "evaluate",

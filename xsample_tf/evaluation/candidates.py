@@ -1,6 +1,7 @@
 """What is evaluated: encoders with what was trained beside them, and the untrained one."""
 
 import dataclasses
+import hashlib
 import random
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -65,6 +66,15 @@ class Candidate:
     def opened(self) -> "Candidate":
         """Returns the same with an encoder that can be called."""
         return dataclasses.replace(self, encoder=opened(self.encoder))
+
+    def checksum(self) -> str:
+        """Returns a hash of the weights, of those encoders that say which they have."""
+        digest = hashlib.blake2b(digest_size=8)
+        encoder = self.encoder
+        holder = encoder if hasattr(encoder, "variables") else getattr(encoder, "model", None)
+        for variable in getattr(holder, "variables", ()):
+            digest.update(np.ascontiguousarray(variable).tobytes())
+        return digest.hexdigest()
 
     def embedder(self) -> Embed:
         """Returns what gives embeddings, and images among texts too where those are elsewhere."""

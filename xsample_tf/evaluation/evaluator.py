@@ -2,13 +2,11 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
 from xsample_tf.data.text_encoder import TextEncoder
 from xsample_tf.errors import InputError, suggest
@@ -31,7 +29,7 @@ from xsample_tf.evaluation.results import (
 from xsample_tf.evaluation.runner import Runner
 from xsample_tf.evaluation.settings import Settings
 from xsample_tf.evaluation.tasks.base import TASKS, Task
-from xsample_tf.evaluation.verdict import decide
+from xsample_tf.evaluation.verdict import collapse, decide
 
 
 def evaluate(
@@ -215,7 +213,7 @@ def compare(
         )
         for name, one in everyone.items()
     ]
-    checksums = {name: _checksum(one.encoder) for name, one in everyone.items()}
+    checksums = {name: one.checksum() for name, one in everyone.items()}
     failed: dict[str, InputError] = {}
     for name, task in made.items():
         with _noted(name, failed):
@@ -236,7 +234,7 @@ def compare(
     for name, error in failed.items():
         settings.log(f"task {name} is left out: {error}")
     for name, one in everyone.items():
-        if _checksum(one.encoder) != checksums[name]:
+        if one.checksum() != checksums[name]:
             raise InputError(
                 f"encoder ({name}): its weights changed while it was evaluated; it must not be in "
                 "training mode, where batch normalisation moves"
@@ -261,7 +259,11 @@ def _evaluation(
 ) -> Evaluation:
     """What was found of one encoder, with the verdict."""
     meta["left_out"] |= {f"task {name}": str(error) for name, error in failed.items()}
-    return Evaluation(scores, meta, decide(scores, measures.figures()), caption_map)
+    verdict = decide(scores, measures.figures())
+    warning = collapse(scores, verdict)
+    if warning is not None:
+        meta.setdefault("warnings", []).append(warning)
+    return Evaluation(scores, meta, verdict, caption_map)
 
 
 @contextlib.contextmanager
@@ -279,15 +281,6 @@ def _run(name: str, task: Task, runner: Runner) -> Outcome:
         raise InputError(f"task {name!r}: expected an Outcome, received {outcome!r}")
     known = [*(figure.name for figure in task.figures), *measures.figures()]
     return dataclasses.replace(outcome, scores=checked(f"task {name!r}", outcome.scores, known))
-
-
-def _checksum(encoder: keras.Model | Embed) -> str:
-    """A hash of the weights, of those encoders that say which they have."""
-    digest = hashlib.blake2b(digest_size=8)
-    holder = encoder if hasattr(encoder, "variables") else getattr(encoder, "model", None)
-    for variable in getattr(holder, "variables", ()):
-        digest.update(np.ascontiguousarray(variable).tobytes())
-    return digest.hexdigest()
 
 
 def _make_task(name: str, settings: Settings) -> Task:
