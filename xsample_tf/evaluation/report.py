@@ -77,7 +77,7 @@ def summary(results: dict[str, Any], step: int) -> str:
 
     Example:
         >>> summary(evaluate(encoder, "data/own"), step=1200)
-        'evaluation at step 1,200: kNN 41.0%, linear 52.3%, KL 0.812, rank 38.1'
+        'evaluation at step 1,200: kNN 41.0%, linear 52.3%, rank 38.1'
     """
     parts = [
         f"{figure.brief} {_written(figure, value)}"
@@ -182,7 +182,7 @@ def _figures(results: dict[str, Any]) -> list[tuple[Figure, float]]:
             figure = dataclasses.replace(figure, title=f"{task}: {figure.title.strip()}")
         if value is not None:
             found.append((dataclasses.replace(figure, name=key), value))
-    return found
+    return sorted(found, key=lambda one: one[0].last)
 
 
 def _written(figure: Figure, value: float | None) -> str:

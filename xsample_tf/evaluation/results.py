@@ -30,6 +30,8 @@ class Figure:
         format: How the number is written, as for `str.format`. Defaults to three decimals.
         brief: Its name in the one-line summary during training. Defaults to None, which leaves it
             out of that line.
+        last: Whether it stands below the other figures in tables, since it says little by itself.
+            Defaults to False.
 
     Raises:
         InputError: A format that writes no number.
@@ -42,6 +44,7 @@ class Figure:
     title: str
     format: str = "{:.3f}"
     brief: str | None = None
+    last: bool = False
 
     def __post_init__(self):
         try:
