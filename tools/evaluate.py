@@ -124,6 +124,8 @@ def _evaluate_run(output: pathlib.Path) -> None:
         candidates[title] = found
         own = {name: values[name] for name in ("checkpoint", "step")}
         facts[title] = {"model": run, **own, "layer": layer}
+        if layer == "projection":
+            facts[title]["kl_of"] = layer
     first = next(iter(candidates.values()))
     baseline, kind = training.load_start(run, first, layer, _SEED.value)
     settings, results = _settings(values["image_size"]), {}

@@ -9,7 +9,14 @@ from helpers import small_run, tiny_data
 
 from xsample_tf import evaluation
 from xsample_tf.errors import InputError
-from xsample_tf.training import checkpoints_of, load_candidate, load_encoder, load_start, train
+from xsample_tf.training import (
+    checkpoints_of,
+    export_run,
+    load_candidate,
+    load_encoder,
+    load_start,
+    train,
+)
 
 IMAGES = np.random.default_rng(0).random((4, 8, 8, 3), np.float32)
 
@@ -111,6 +118,9 @@ def test_a_run_of_two_towers_has_its_text_side(make, directory, tmp_path):
     # The towers meet in one place, whichever layer is measured otherwise.
     assert values[0]["tower_recall_at_5"] == values[1]["tower_recall_at_5"] > 0
     assert values[0]["rankme"] != values[1]["rankme"]
+    lines = []  # Neither the towers nor the map can have the lexical encoder's texts in the graph.
+    export_run(run, tmp_path / "export", log=lines.append, caption_map=True)
+    assert sum("embed_text is left out" in line for line in lines) <= 1
     moved, lines = tmp_path / "moved", []
     shutil.copytree(run, moved)
     options = (moved / "options.json").read_text().replace(directory, str(tmp_path / "gone"))
