@@ -2,6 +2,7 @@
 
     python tools/evaluate.py --model=runs/first --data_dir=data/own --output=evaluation
     python tools/evaluate.py --model=SAVED_MODEL --data_dir=data/cifar100 --probes=knn,linear
+    python tools/evaluate.py --model=runs/first --checkpoint=all --data_dir=data/own --output=all
     python tools/evaluate.py --model=their.keras --input_range=-1,1 --data_dir=data/own --output=out
 
 Writes results.json, report.md and, of the data directory, neighbours.png into --output. An export's
@@ -11,15 +12,32 @@ from. Measures and tasks of your own join by --import.
 
 import json
 import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import command_line
 import model_flags
+import numpy as np
 from absl import flags
 
-from xsample_tf import evaluation, text, training
+from xsample_tf import data, evaluation, text, training
 from xsample_tf.errors import InputError
 from xsample_tf.evaluation import MEASURES, TASKS
 
+# Of features that are held at a time, of all checkpoints that are compared.
+_MOST_BYTES = 8 << 30
+
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint",
+    None,
+    "Of a run: the name of a checkpoint in place of the export, or all, which compares those kept.",
+)
+_LAYER = flags.DEFINE_enum(
+    "layer",
+    None,
+    ["encoder", "projection"],
+    "Of a run: whether the output of the encoder or of the projector of a checkpoint is evaluated.",
+)
 _TASKS = flags.DEFINE_list(
     "tasks", ["shards"], "What to evaluate on, by name; shards is --data_dir itself."
 )
@@ -48,21 +66,17 @@ command_line.choose_from(MEASURES, TASKS)
 
 def main() -> None:
     output = _check_flags()
+    if _CHECKPOINT.value or _LAYER.value:
+        _evaluate_run(output)
+    else:
+        _evaluate_model(output)
+
+
+def _evaluate_model(output: pathlib.Path) -> None:
+    """Evaluates an export or anyone's model."""
     encoder = model_flags.open_model()
     trained = encoder.encoder()
-    settings = evaluation.Settings(
-        data_dir=_DATA_DIR.value,
-        probes=_PROBES.value,
-        batch_size=_BATCH_SIZE.value,
-        image_size=_IMAGE_SIZE.value or encoder.card.get("image_size"),
-        embed_texts=encoder.model.embed_texts,
-        embedding=text.load_encoder(_ENCODE_CAPTIONS.value)
-        if _ENCODE_CAPTIONS.value
-        else _EMBEDDING.value,
-        limit=_LIMIT.value,
-        seed=_SEED.value,
-        values=command_line.entry_values(MEASURES, TASKS),
-    )
+    settings = _settings(encoder.card.get("image_size"), encoder.model.embed_texts)
     # Of an export in the directory of a run that started from weights that existed.
     run = encoder.saved_model.absolute().parents[1]
     baseline, name = training.read_start(str(run)), evaluation.START
@@ -72,6 +86,82 @@ def main() -> None:
         encoder, _TASKS.value, settings, baseline, baseline_name=name
     ).as_dict()
     results["meta"]["model"] = str(encoder.saved_model)
+    _write(output, results, encoder)
+
+
+def _evaluate_run(output: pathlib.Path) -> None:
+    """Evaluates checkpoints of a run."""
+    run, layer = model_flags.MODEL.value, _LAYER.value or "encoder"
+    names = {_CHECKPOINT.value: _CHECKPOINT.value}
+    if _CHECKPOINT.value == "all":
+        names = training.checkpoints_of(run)
+    candidates, facts = {}, {}
+    for title, name in names.items():
+        found, values = training.load_candidate(run, name, layer)
+        title = title or values["checkpoint"]
+        print(f"model: {run}, checkpoint {title}, step {values['step']:,}, its {layer}")
+        candidates[title] = found
+        own = {name: values[name] for name in ("checkpoint", "step")}
+        facts[title] = {"model": run, **own, "layer": layer}
+        if layer == "projection":
+            facts[title]["kl_of"] = layer
+    first = next(iter(candidates.values()))
+    baseline, kind = training.load_start(run, first, layer, _SEED.value)
+    settings, results = _settings(values["image_size"]), {}
+    for group in _groups(candidates, settings):
+        several = evaluation.compare(group, _TASKS.value, settings, baseline, kind)
+        results |= {title: found.as_dict() for title, found in several.items()}
+    for title, one in results.items():
+        one["meta"] |= facts[title]
+    if _CHECKPOINT.value == "all":
+        print(evaluation.comparison(results))
+        text = json.dumps({"checkpoints": results}, indent=1)
+        (output / "results.json").write_text(text + "\n", encoding="utf-8")
+        report = evaluation.comparison_markdown(results)
+        (output / "report.md").write_text(report, encoding="utf-8")
+        print(f"written: {output}/results.json, report.md")
+    else:
+        _write(output, next(iter(results.values())), first.encoder)
+
+
+def _groups(
+    candidates: dict[str, evaluation.Candidate], settings: evaluation.Settings
+) -> Iterator[dict[str, evaluation.Candidate]]:
+    """Yields as many candidates at a time as have features that fit in memory together."""
+    records = 0
+    if settings.data_dir is not None:
+        dataset = data.read_dataset(settings.data_dir)
+        records = sum(dataset.records(split) for split in dataset.splits)
+    size = max(one.encoder.output_shape[-1] for one in candidates.values())
+    at_a_time = max(1, _MOST_BYTES // max(1, 4 * size * records))
+    names = list(candidates)
+    if len(names) > at_a_time:
+        print(f"features: those of {at_a_time} checkpoints at a time fit in memory")
+    for start in range(0, len(names), at_a_time):
+        yield {name: candidates[name] for name in names[start : start + at_a_time]}
+
+
+def _settings(
+    image_size: int | None, embed_texts: Callable[[Sequence[str]], np.ndarray] | None = None
+) -> evaluation.Settings:
+    """The settings of the flags."""
+    return evaluation.Settings(
+        data_dir=_DATA_DIR.value,
+        probes=_PROBES.value,
+        batch_size=_BATCH_SIZE.value,
+        image_size=_IMAGE_SIZE.value or image_size,
+        embed_texts=embed_texts,
+        embedding=text.load_encoder(_ENCODE_CAPTIONS.value)
+        if _ENCODE_CAPTIONS.value
+        else _EMBEDDING.value,
+        limit=_LIMIT.value,
+        seed=_SEED.value,
+        values=command_line.entry_values(MEASURES, TASKS),
+    )
+
+
+def _write(output: pathlib.Path, results: dict[str, Any], encoder: evaluation.Embed) -> None:
+    """Prints and writes the results of one encoder."""
     print(evaluation.table(results))
     (output / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     (output / "report.md").write_text(evaluation.markdown(results), encoding="utf-8")
@@ -91,6 +181,12 @@ def main() -> None:
 def _check_flags() -> pathlib.Path:
     """Checks what can be checked before the model is loaded; returns the directory to write to."""
     model_flags.check()
+    given = model_flags.chosen_parts()
+    if given and (_CHECKPOINT.value or _LAYER.value):
+        raise InputError(
+            f"--{given[0]}: chooses of a SavedModel or .keras; leave it out with --checkpoint and "
+            "--layer, which take a run's checkpoints"
+        )
     if not _TASKS.value:
         raise InputError(f"--tasks: expected some of {', '.join(TASKS.names())}, received none")
     for task in _TASKS.value:

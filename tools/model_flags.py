@@ -31,6 +31,12 @@ def check() -> None:
         raise InputError("--model: expected a directory, received none")
 
 
+def chosen_parts() -> list[str]:
+    """Returns the flags given that choose of a SavedModel or `.keras`."""
+    parts = SIGNATURE, INPUT, OUTPUT_NAME, INPUT_RANGE
+    return [flag.name for flag in parts if flag.value is not None]
+
+
 def open_model() -> Exported:
     """Opens the model, and prints what of it is called.
 
