@@ -19,6 +19,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["xsample_tf", "xsample_tf.*"]),
     package_data={
+        "xsample_tf.evaluation.report_page": ["*.html", "*.css", "*.js"],
         "xsample_tf.evaluation.tables": ["*.json", "*.md", "*.tsv", "*.xz"],
         "xsample_tf.graphs": ["taxonomies/*"],
         "xsample_tf.pages": ["*.html", "*.css", "*.js"],

@@ -3,14 +3,18 @@
     python tools/evaluate.py --model=runs/first --data_dir=data/own --output=evaluation
     python tools/evaluate.py --model=SAVED_MODEL --data_dir=data/cifar100 --probes=knn,linear
     python tools/evaluate.py --model=their.keras --input_range=-1,1 --data_dir=data/own --output=out
+    python tools/evaluate.py --compare=runs/first,runs/second --output=comparison
 
-Writes results.json, report.md and, of the data directory, neighbours.png into --output. An export's
-encoder stands beside the same architecture untrained, or beside the weights that its run started
-from. Measures and tasks of your own join by --import.
+Writes results.json, scores.npz, report.md, report.html and, of the data directory, neighbours.png
+into --output. An export's encoder stands beside the same architecture untrained, or beside the
+weights that its run started from. Measures and tasks of your own join by --import. --compare puts
+evaluations side by side that runs and this tool have written, and needs no model.
 """
 
 import json
 import pathlib
+import shlex
+import sys
 
 import command_line
 from absl import flags
@@ -19,6 +23,7 @@ from xsample_tf import evaluation, text, training
 from xsample_tf.errors import InputError
 from xsample_tf.evaluation import MEASURES, TASKS
 from xsample_tf.export import load
+from xsample_tf.files import write_text
 
 _MODEL = flags.DEFINE_string(
     "model", None, "A run directory, an export, a SavedModel from images to vectors, or a .keras."
@@ -61,11 +66,24 @@ _BATCH_SIZE = flags.DEFINE_integer("batch_size", 256, "Images at a time.", lower
 _LIMIT = flags.DEFINE_integer("limit", None, "At most so many images of a split.", lower_bound=2)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the untrained encoder and of held-out parts.")
 
+_COMPARE = flags.DEFINE_list(
+    "compare",
+    [],
+    "Directories of runs or evaluations, with results.json and scores.npz: writes a report.html of "
+    "them side by side, the others against the first.",
+)
+
 command_line.choose_from(MEASURES, TASKS)
 
 
 def main() -> None:
+    command = shlex.join(["python", "tools/evaluate.py", *sys.argv[1:]])
     output = _check_flags()
+    if _COMPARE.value:
+        page = evaluation.comparison_page(_COMPARE.value, command)
+        write_text(output / evaluation.REPORT, page)
+        print(f"written: {output / evaluation.REPORT}")
+        return
     encoder = load(
         _MODEL.value, _SIGNATURE.value, _INPUT.value, _OUTPUT_NAME.value, _INPUT_RANGE.value
     )
@@ -89,14 +107,14 @@ def main() -> None:
     baseline, name = training.read_start(str(run)), evaluation.START
     if baseline is None and trained is not None:
         baseline, name = evaluation.untrained(trained, _SEED.value), evaluation.UNTRAINED
-    results = evaluation.run_tasks(
-        encoder, _TASKS.value, settings, baseline, baseline_name=name
-    ).as_dict()
-    results["meta"]["model"] = str(encoder.saved_model)
+    found = evaluation.run_tasks(encoder, _TASKS.value, settings, baseline, baseline_name=name)
+    found.meta["model"] = str(encoder.saved_model)
+    results = found.as_dict()
     print(evaluation.table(results))
     (output / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     (output / "report.md").write_text(evaluation.markdown(results), encoding="utf-8")
     written = [f"{output}/results.json", "report.md"]
+    written += evaluation.write_report(output, found, run.name, run, command)
     if "images" in results["meta"]:  # The data directory was measured.
         evaluation.neighbour_sheet(
             encoder,
@@ -111,14 +129,10 @@ def main() -> None:
 
 def _check_flags() -> pathlib.Path:
     """Checks what can be checked before the model is loaded; returns the directory to write to."""
-    if not _MODEL.value:
-        raise InputError("--model: expected a directory, received none")
-    if not _TASKS.value:
-        raise InputError(f"--tasks: expected some of {', '.join(TASKS.names())}, received none")
-    for task in _TASKS.value:
-        _ = TASKS[task]
-    if not _DATA_DIR.value and "shards" in _TASKS.value:
-        raise InputError("--data_dir: expected a directory, received none")
+    if _COMPARE.value and _MODEL.value:
+        raise InputError("--compare: expected no --model, which is evaluated on its own first")
+    if not _COMPARE.value:
+        _check_model_flags()
     if not _OUTPUT.value:
         raise InputError("--output: expected a directory to write to, received none")
     output = pathlib.Path(_OUTPUT.value)
@@ -129,6 +143,17 @@ def _check_flags() -> pathlib.Path:
             f"--output: cannot make the directory {output}: {error.strerror}"
         ) from None
     return output
+
+
+def _check_model_flags() -> None:
+    if not _MODEL.value:
+        raise InputError("--model: expected a directory, received none")
+    if not _TASKS.value:
+        raise InputError(f"--tasks: expected some of {', '.join(TASKS.names())}, received none")
+    for task in _TASKS.value:
+        _ = TASKS[task]
+    if not _DATA_DIR.value and "shards" in _TASKS.value:
+        raise InputError("--data_dir: expected a directory, received none")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,12 @@ from xsample_tf.evaluation.neighbours import nearest
 from xsample_tf.evaluation.probes.logistic_regression import LinearProbe, fit_linear_probe
 from xsample_tf.evaluation.ranking import accuracy, hits
 from xsample_tf.evaluation.report import markdown, summary, table
+from xsample_tf.evaluation.report_page import (
+    REPORT,
+    ImageScores,
+    comparison_page,
+    write_report,
+)
 from xsample_tf.evaluation.results import START, UNTRAINED, Evaluation, Figure, Outcome, Score
 from xsample_tf.evaluation.runner import Runner
 from xsample_tf.evaluation.settings import Settings
@@ -27,6 +33,7 @@ __all__ = [
     "DATA_DIRECTORY",
     "MEASURES",
     "PROBES",
+    "REPORT",
     "START",
     "TASKS",
     "UNTRAINED",
@@ -36,6 +43,7 @@ __all__ = [
     "Features",
     "Figure",
     "ForeignModel",
+    "ImageScores",
     "Interval",
     "LinearProbe",
     "Measure",
@@ -52,6 +60,7 @@ __all__ = [
     "accuracy",
     "caption_cosine",
     "caption_recall",
+    "comparison_page",
     "deciding",
     "embedder",
     "evaluate",
@@ -71,6 +80,7 @@ __all__ = [
     "summary",
     "table",
     "untrained",
+    "write_report",
 ]
 
 

@@ -212,8 +212,10 @@ def run_tasks(
                 f"encoder ({name}): its weights changed while it was evaluated; it must not be in "
                 "training mode, where batch normalisation moves"
             )
-    caption_map = runners[0].caption_map if DATA_DIRECTORY in made else None
-    return Evaluation(scores, meta, decide(scores, measures.figures()), caption_map)
+    measured = DATA_DIRECTORY in made and DATA_DIRECTORY not in failed
+    caption_map = runners[0].caption_map if measured else None
+    splits = {runner.encoder: runner.data for runner in runners} if measured else {}
+    return Evaluation(scores, meta, decide(scores, measures.figures()), caption_map, splits)
 
 
 def map_to_captions(

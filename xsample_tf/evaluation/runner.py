@@ -81,7 +81,8 @@ class Runner:
         Args:
             name: What the images are called in messages; one name for the same images.
             images: Single examples, dicts of "image" float32 `[S, S, 3]` in [0, 1], and where known
-                "label" int (-1 for none) and "embedding" float `[T]`, a caption vector.
+                "key" string, "label" int (-1 for none) and "embedding" float `[T]`, a caption
+                vector.
 
         Raises:
             InputError: Other images, none, or embeddings that are not finite.
@@ -153,7 +154,9 @@ class Runner:
                 else:
                     given = measure.run(found)
                     known = [figure.name for figure in measure.figures]
-                    scores |= checked(f"measure {name!r}", given, known, found.val.rows)
+                    scores |= checked(
+                        f"measure {name!r}", given, known, found.val.rows, found.val.hashes
+                    )
                 bar.advance()
         meta = {
             "images": splits.counts(),
@@ -186,6 +189,7 @@ class Runner:
             project,
             queries=features.vectors,
             project_texts=project_texts,
+            hashes=features.hashes,
         )
 
     def _check_images(self, name: str, images: tf.data.Dataset) -> None:

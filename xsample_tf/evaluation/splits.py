@@ -49,12 +49,15 @@ class Split:
             `captions` themselves.
         project_texts: Gives captions as `Queries` in the space of `projections`, where a model of
             two towers is evaluated. Defaults to None.
+        hashes: Uint64 `[N]`, which tell the images apart; see `Features`. Defaults to None, where
+            that is not known.
 
     Attributes:
         embeddings: As given.
         labels: As given.
         captions: As given.
         rows: The places of these images in the whole split.
+        hashes: As given.
     """
 
     def __init__(
@@ -66,9 +69,11 @@ class Split:
         rows: np.ndarray | None = None,
         queries: Queries | None = None,
         project_texts: Callable[[], Queries] | None = None,
+        hashes: np.ndarray | None = None,
     ):
         self.embeddings, self.labels, self.captions = embeddings, labels, captions
         self.rows = np.arange(len(embeddings)) if rows is None else rows
+        self.hashes = hashes
         self._project, self._queries, self._project_texts = project, queries, project_texts
 
     def __len__(self) -> int:
@@ -103,6 +108,7 @@ class Split:
             self.rows[keep],
             None if self._queries is None else self._queries.where(keep),
             None if self._project_texts is None else lambda: self.text_projections.where(keep),
+            hashes=None if self.hashes is None else self.hashes[keep],
         )
 
 
