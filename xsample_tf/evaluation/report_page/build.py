@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from xsample_tf import pages
-from xsample_tf.evaluation.report_page import comparison, runs, tables
+from xsample_tf.data.manifest import read_dataset
+from xsample_tf.evaluation.report_page import classes, comparison, embeddings, gallery, runs, tables
 from xsample_tf.evaluation.report_page.comparison import Column, Comparison, compare
 from xsample_tf.evaluation.report_page.curves import curves_section
+from xsample_tf.evaluation.report_page.pictures import look_up
 from xsample_tf.evaluation.report_page.runs import Group, Run
 from xsample_tf.evaluation.report_page.score_file import NAME as SCORES
 from xsample_tf.evaluation.report_page.score_file import ImageScores
@@ -21,7 +23,7 @@ from xsample_tf.files import write_text
 from xsample_tf.version import __version__
 
 REPORT = "report.html"
-_SCRIPTS = ("report.js",)
+_SCRIPTS = ("report.js", "matrices.js", "map.js")
 _INTERVALS = (
     "A value's ± is half of its 95 % interval, by bootstrap over images. Differences are of the "
     "same images, image by image, with their 95 % interval; bold ones do not hold 0. The intervals "
@@ -65,6 +67,7 @@ def evaluation_page(
     parts = [
         _figures_section(columns, compared, figures, len(columns) - 1, [run]),
         curves_section([Group(name, (run,))]),
+        *_seen(found, log),
     ]
     return _page(
         f"Evaluation of {name}",
@@ -127,6 +130,7 @@ def comparison_page(directories: Sequence[str], command: str = "") -> str:
         _figures_section(columns, compared, figures, 0, found),
         _settings_section(groups),
         curves_section(groups),
+        "Classes, neighbours, map and spectrum: each evaluation's own report.html has them.",
     ]
     known = {figure.name: figure for figure in figures}
     verdicts = [_verdict(columns, number, compared, known) for number in range(1, len(columns))]
@@ -161,6 +165,33 @@ def _figures_section(
     if left_out:
         text += f"<h3>Left out</h3>{items(left_out)}"
     return Section("figures", "Figures", text)
+
+
+def _seen(found: Evaluation, log: Callable[[str], None]) -> list[Section | str]:
+    """What the embeddings of the data directory look like."""
+    if not found.splits:
+        return ["Classes, neighbours, map and spectrum: --data_dir was not evaluated on."]
+    dataset, splits = read_dataset(found.meta["data_dir"]), found.splits
+    val, names = splits["trained"].val, dataset.class_names or ()
+    chosen, rows = gallery.choose(found), embeddings.drawn_rows(len(val))
+    pictured = [] if chosen is None else val.hashes[chosen.rows]
+    log(f"report: reading {len(pictured):,} pictures and the words of {len(rows):,} images")
+    images = look_up(dataset, val.hashes[rows], pictured)
+    predictions = {encoder: classes.predict(own) for encoder, own in splits.items()}
+    if predictions["trained"] is None:
+        parts: list[Section | str] = ["Classes and confusions: no labels."]
+        order = None
+    else:
+        alike = classes.relatedness(val, len(names))
+        found_alike = classes.confused(predictions["trained"]) if alike is None else alike
+        order = classes.class_order(found_alike)
+        parts = [classes.classes_section(predictions, names, alike, order)]
+    if chosen is None:
+        parts.append("Nearest neighbours: val has fewer than two images.")
+    else:
+        parts.append(gallery.gallery_section(chosen, val, images, names))
+    parts.append(embeddings.map_section(splits, rows, images, names, order))
+    return [*parts, embeddings.spectrum_section(splits)]
 
 
 def _settings_section(groups: Sequence[Group]) -> Section | str:

@@ -8,7 +8,15 @@ from xsample_tf.evaluation.measures.base import figures
 from xsample_tf.evaluation.report_page.runs import Group, Run
 from xsample_tf.evaluation.report_page.sections import Section
 
-_TRAINING = {"loss": "loss", "rank": "effective rank of a batch", "learning_rate": "learning rate"}
+# Of what training logs, by its name there.
+_TRAINING = {
+    "loss": "loss",
+    "own_mass": "mass of the target on own views",
+    "alignment": "alignment",
+    "uniformity": "uniformity",
+    "projection_deviation": "deviation of the projections (0 in a collapse)",
+    "learning_rate": "learning rate",
+}
 _POINTS = 400  # Of a curve, at most: more are not seen.
 _CHARTS = 12
 

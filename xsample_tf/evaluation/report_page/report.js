@@ -48,6 +48,45 @@ const report = (() => {
     });
   }
 
-  return { color, ticks, range, drawKey, drawCurves, data };
+  function drawSpectrum({ encoders }) {
+    drawKey(byId("spectrum-key"), encoders.map(({ name }) => name));
+    const points = encoders.flatMap((one) => one.points);
+    const last = Math.max(...points.map(([place]) => place));
+    const least = Math.min(...points.map(([, value]) => value));
+    page.chart(byId("spectrum-chart"), {
+      x: { label: "number of the singular value", log: true, range: [1, last],
+        ticks: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000].filter((tick) => tick <= last) },
+      y: { log: true, range: [least, 1], ticks: [1, 0.1, 0.01, 1e-3, 1e-4, 1e-5, 1e-6]
+        .filter((tick) => tick >= least), format: (value) => value < 1e-4 ? value.toExponential(0)
+        .replace("-", "\u2212") : format(value) },
+      curves: encoders.map((one, i) => ({ points: one.points, color: color(i) })),
+      description: "Singular values of the embeddings, relative to the first" });
+  }
+
+  const STEPS = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
+  /**
+   * Lets canvases be read by pointer, as point({x, y, number}) with shares of the canvas's sides,
+   * and by arrow keys, as move([right, down], number).
+   */
+  function readable(canvases, point, move) {
+    canvases.forEach((canvas, number) => {
+      const pointed = ({ clientX, clientY }) => {
+        const box = canvas.getBoundingClientRect();
+        const share = (from, length, where) => Math.min(1, Math.max(0, (where - from) / length));
+        point({ x: share(box.left, box.width, clientX), y: share(box.top, box.height, clientY),
+          number });
+      };
+      canvas.addEventListener("pointermove", pointed);
+      canvas.addEventListener("pointerdown", pointed);
+      canvas.addEventListener("keydown", (event) => {
+        if (!STEPS[event.key]) return;
+        event.preventDefault();
+        move(STEPS[event.key], number);
+      });
+    });
+  }
+
+  return { drawCurves, drawSpectrum, readable };
 })();
 if (page.data.curves) page.redrawing(() => report.drawCurves(page.data.curves));
+if (page.data.spectrum) page.redrawing(() => report.drawSpectrum(page.data.spectrum));
