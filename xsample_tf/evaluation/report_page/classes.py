@@ -149,7 +149,7 @@ def _accuracies(
         taken = f"{names[other]} {others[other] / total:.0%}" if others[other] else "-"
         row = [Cell(names[one]), Cell(f"{total:,}", "number")]
         row += [Cell(f"{accuracy[one]:.1%}", "number") for accuracy in accuracies]
-        rows.append([*row, Cell(taken)])
+        rows.append([*row, Cell(taken, "taken")])
     return table(head, rows, caption)
 
 

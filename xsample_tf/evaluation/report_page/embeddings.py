@@ -17,6 +17,7 @@ _POINTS = 2000
 _AXES_ROWS = 20_000  # From which the axes are computed.
 _STEPS = 65_535
 _SHOWN_VALUES = 300  # Of the spectrum, evenly spaced on a logarithmic axis.
+_EACH = 50  # Of the first values, all.
 _FEWEST = 3  # Images of a map.
 
 
@@ -116,7 +117,9 @@ def spectrum_section(splits: Mapping[str, Splits]) -> Section | str:
         if values[0] > 0:
             shares = values / values[0]
             count = min(_SHOWN_VALUES, len(shares))
-            places = np.unique(np.geomspace(1, len(shares), count).astype(int))
+            # Each of few, and of many fewer and fewer towards the end.
+            few = np.arange(1, min(len(shares), _EACH) + 1)
+            places = np.union1d(few, np.geomspace(1, len(shares), count).astype(int))
             points = [[int(k), float(f"{shares[k - 1]:.4g}")] for k in places]
             # Rounding leaves values of about this size where there are none.
             points = [point for point in points if point[1] > 1e-6]

@@ -41,9 +41,9 @@ def figures_table(
     """
     others = [number for number in range(len(columns)) if number != reference]
     head = [Cell("measure"), *(Cell(column.name, "number") for column in columns)]
-    head += [Cell("chance", "number")]
     for number in others:
         head.append(Cell(f"{columns[number].name} {MINUS} {columns[reference].name}", "number"))
+    head.append(Cell("chance", "number"))
     rows = []
     for figure in figures:
         sub = "sub" if figure.title.startswith(" ") else ""
@@ -52,12 +52,12 @@ def figures_table(
             _value(figure, column.values(figure.name), found.own.get((number, figure.name)))
             for number, column in enumerate(columns)
         ]
-        row.append(Cell(written(figure, chance.get(figure.name)), "number"))
         own = {number: found.differences.get((number, figure.name)) for number in others}
         ends = [max(abs(one.low), abs(one.high)) for one in own.values() if one is not None]
         for number, interval in own.items():
             reason = found.reasons.get((number, figure.name), "no value")
             row.append(_difference(figure, interval, max(ends, default=0), reason))
+        row.append(Cell(written(figure, chance.get(figure.name)), "number"))
         rows.append(row)
     return table(head, rows, "Figures of the encoders and their differences")
 
