@@ -114,7 +114,7 @@ def main() -> None:
     (output / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     (output / "report.md").write_text(evaluation.markdown(results), encoding="utf-8")
     written = [f"{output}/results.json", "report.md"]
-    written += evaluation.write_report(output, found, run.name, run, command)
+    written += evaluation.write_report(output, found, _MODEL.value, run, command)
     if "images" in results["meta"]:  # The data directory was measured.
         evaluation.neighbour_sheet(
             encoder,

@@ -252,7 +252,7 @@ def _finish(
     log(messages.describe_export(target, texts))
     # Last: a run whose report cannot be written is exported nevertheless.
     path = directory.path
-    written = evaluation.write_report(path, found, path.name, path, log=log)
+    written = evaluation.write_report(path, found, str(path), path, log=log)
     log(f"report: {path / written[-1]}")
     return results
 

@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from helpers.plain_encoders import mean_color
 
 from xsample_tf import evaluation
 from xsample_tf.errors import InputError
+from xsample_tf.evaluation.features import hashes_of
 from xsample_tf.evaluation.report_page.comparison import Column, check_comparable, compare
 from xsample_tf.evaluation.report_page.intervals import Resampled
 from xsample_tf.evaluation.report_page.runs import Group, Run, group_by_settings, read_runs
@@ -112,6 +114,21 @@ def test_images_are_paired_by_their_keys_whatever_their_order(tmp_path):
     assert found.high - found.low == pytest.approx(2 * 1.96 * spread, rel=0.15)
 
 
+def test_images_are_known_by_their_keys_at_any_size(data_dir):
+    found = []
+    for size in (16, 24):
+        settings = evaluation.Settings(
+            data_dir, probes=["knn"], image_size=size, log=lambda _: None
+        )
+        found.append(evaluation.run_tasks(mean_color, ["shards"], settings))
+    first, second = (ImageScores.of(one.scores).hashes["knn_top1"] for one in found)
+    np.testing.assert_array_equal(first, second)
+    assert len(np.unique(first)) == 48
+    images = np.random.default_rng(0).random((3, 4, 4, 3), np.float32)
+    images[2] = images[0]
+    assert hashes_of(images)[0] == hashes_of(images)[2] != hashes_of(images)[1]
+
+
 def test_runs_on_other_images_are_refused_in_one_line(tmp_path):
     paths = [
         write_run(tmp_path / "a", {"caption_cosine": cosines(0)}),
@@ -148,6 +165,12 @@ def test_runs_that_differ_in_the_seed_alone_are_one(tmp_path):
     assert shown in page
     assert "<td>rate</td><td>0.1</td><td>0.2</td>" in page and "<td>seed</td>" not in page
     assert "second: better than first: caption cosine of nearest images +" in page
+    error = np.sqrt(
+        sum(
+            np.var(own, ddof=1) / 2 for own in (both, [np.mean(values["first", s]) for s in (0, 1)])
+        )
+    )
+    assert f"By the seeds its standard error is {error:.3f}." in page
 
 
 def test_the_same_seed_twice_is_no_seed_more():

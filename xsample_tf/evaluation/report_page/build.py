@@ -7,6 +7,8 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from xsample_tf import pages
 from xsample_tf.data.manifest import read_dataset
 from xsample_tf.evaluation.report_page import classes, comparison, embeddings, gallery, runs, tables
@@ -139,7 +141,7 @@ def comparison_page(directories: Sequence[str], command: str = "") -> str:
         [one for one in verdicts if one],
         "No verdict: it needs runs of other settings, and captions or labels.",
         found,
-        _facts(found[0].results["meta"], command),
+        [("runs", _named(groups)), *_facts(found[0].results["meta"], command)],
         parts,
     )
 
@@ -210,7 +212,8 @@ def _settings_section(groups: Sequence[Group]) -> Section | str:
 
 
 def _shown(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return text or "none"
 
 
 def _verdict(
@@ -220,8 +223,32 @@ def _verdict(
         interval = compared.differences.get((number, figure))
         if interval is not None:
             words = sentence(known[figure], interval, columns[0].name)
-            return f"{columns[number].name}: {words}."
+            return f"{columns[number].name}: {words}.{_of_seeds(columns, number, known[figure])}"
     return None
+
+
+def _of_seeds(columns: Sequence[Column], number: int, figure: Figure) -> str:
+    """What the seeds say of a difference, where both sides have several."""
+    ours, theirs = (columns[one].values(figure.name) for one in (number, 0))
+    if min(len(ours), len(theirs)) < 2:
+        return ""
+    difference = np.mean(ours) - np.mean(theirs)
+    error = float(np.sqrt(sum(np.var(one, ddof=1) / len(one) for one in (ours, theirs))))
+    text = f" By the seeds its standard error is {tables.unsigned(figure, error)}"
+    # That of few seeds is itself uncertain: less than twice of it is no evidence.
+    if abs(difference) < 2 * error:
+        return f"{text}: seeds alone could make such a difference."
+    return f"{text}."
+
+
+def _named(groups: Sequence[Group]) -> str:
+    """The groups with their seeds, as far as these are known."""
+    names = []
+    for group in groups:
+        seeds = [str(run.settings["seed"]) for run in group.runs if "seed" in run.settings]
+        plural = "s" if len(seeds) > 1 else ""
+        names.append(f"{group.name} (seed{plural} {', '.join(seeds)})" if seeds else group.name)
+    return ", ".join(names)
 
 
 def _facts(meta: dict[str, Any], command: str) -> list[tuple[str, str]]:

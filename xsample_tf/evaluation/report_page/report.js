@@ -37,10 +37,12 @@ const report = (() => {
     drawKey(byId("curves-key"), runs);
     charts.forEach(({ title, percent, series }, i) => {
       const points = series.flatMap((one) => one.points);
-      const steps = points.map(([step]) => step), last = Math.max(...steps);
+      const steps = points.map(([step]) => step);
+      const ends = [Math.min(...steps), Math.max(...steps)];
       const [low, high] = range(points.map(([, value]) => value));
       page.chart(byId(`curve-${i}`), {
-        x: { label: "step", range: [Math.min(...steps), last], ticks: ticks(0, last, 4) },
+        x: { label: "step", range: ends, ticks: ticks(...ends, 4),
+          format: (value) => value >= 1000 ? `${format(value / 1000)}k` : format(value) },
         y: { range: [low, high], ticks: ticks(low, high, 4),
           format: percent ? (value) => `${format(100 * value)} %` : undefined },
         curves: series.map((one) => ({ points: one.points, color: color(one.run) })),

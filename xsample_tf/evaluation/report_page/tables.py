@@ -71,8 +71,12 @@ def differences(figure: Figure, interval: Interval) -> str:
 
 def signed(figure: Figure, value: float) -> str:
     """Returns a number as the figure writes it, with its sign and without a percent sign."""
-    text = figure.format.format(abs(value)).replace("%", "").strip()
-    return f"{MINUS if value < 0 else '+'}{text}"
+    return f"{MINUS if value < 0 else '+'}{unsigned(figure, abs(value))}"
+
+
+def unsigned(figure: Figure, value: float) -> str:
+    """Returns a number as the figure writes it, without a percent sign."""
+    return figure.format.format(value).replace("%", "").strip()
 
 
 def _value(figure: Figure, values: Sequence[float], interval: Interval | None) -> Cell:
@@ -85,8 +89,7 @@ def _value(figure: Figure, values: Sequence[float], interval: Interval | None) -
         spread, of = (interval.high - interval.low) / 2, ""
     else:
         return Cell(text, "number")
-    half = figure.format.format(spread).replace("%", "").strip()
-    return Cell(text, "number", f' <span class="half">± {half}{of}</span>')
+    return Cell(text, "number", f' <span class="half">± {unsigned(figure, spread)}{of}</span>')
 
 
 def _difference(figure: Figure, interval: Interval | None, end: float, reason: str) -> Cell:
