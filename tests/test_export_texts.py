@@ -8,10 +8,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import tiny_encoder
+from helpers import tiny_data, tiny_encoder
 
-from xsample_tf import models, text
+from xsample_tf import data, evaluation, models, text
 from xsample_tf.data import image_files, views
+from xsample_tf.evaluation.ranking import text_recall
 from xsample_tf.export import export, load
 from xsample_tf.models.serving import TextSide
 from xsample_tf.text.sentence_transformer import SentenceGraph
@@ -95,3 +96,31 @@ def test_strings_and_files_are_embedded_in_a_fresh_process(side, tmp_path):
     np.testing.assert_allclose(exported(images), encoder(images), atol=1e-6)
     np.testing.assert_allclose(exported.encoder()(images), encoder(images), atol=1e-6)
     assert (exported.card["embedding_size"], exported.card["feature_size"]) == (5, 6)
+
+
+def test_an_evaluation_of_an_export_has_the_recall_of_its_towers(tmp_path):
+    keras.utils.set_random_seed(5)
+    read = text.PaddedTokenizer([*RESERVED, "colour", "number", *"012345"], 6)
+    side = TextSide(read, [models.text_tower(12, 6, 16, 1, 2), dense(16, 5)], dense(6, 5))
+    export(small_encoder(), tmp_path / "export", SIZE, texts=side)
+    encoder, directory = load(tmp_path / "export"), tiny_data.write(tmp_path / "data", 12, 30)
+    results = evaluation.evaluate(
+        encoder,
+        directory,
+        probes=[],
+        image_size=SIZE,
+        batch_size=16,
+        text_embedder=evaluation.TextEmbedder.of_strings(encoder.model.embed_texts),
+        log=lambda line: None,
+    )
+    images, captions = [], []
+    call = tf.saved_model.load(str(tmp_path / "export" / "saved_model")).signatures
+    for batch in data.load_images(directory, "val", 30, SIZE, all_captions=True):
+        images = call["serving_default"](batch["image"])["embedding"].numpy()
+        captions = call["embed_text"](batch["texts"].values)["embedding"].numpy()
+    found = text_recall(captions, np.arange(30), images)
+    for k, score in found.items():
+        assert results["trained"][f"tower_recall_at_{k}"] == pytest.approx(score.value)
+    # What is measured otherwise are the features, as of an export without texts.
+    features = call["serving_default"](batch["image"])["features"].numpy()
+    assert results["trained"]["rankme"] == pytest.approx(evaluation.rankme(features), rel=1e-4)

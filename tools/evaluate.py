@@ -2,6 +2,7 @@
 
     python tools/evaluate.py --model=runs/first --data_dir=data/own --output=evaluation
     python tools/evaluate.py --model=SAVED_MODEL --data_dir=data/cifar100 --probes=knn,linear
+    python tools/evaluate.py --model=runs/first --checkpoint=all --data_dir=data/own --output=all
     python tools/evaluate.py --model=their.keras --input_range=-1,1 --data_dir=data/own --output=out
     python tools/evaluate.py --compare=runs/first,runs/second --output=comparison
 
@@ -15,18 +16,34 @@ import json
 import pathlib
 import shlex
 import sys
+from collections.abc import Callable, Iterator, Sequence
 
 import command_line
+import numpy as np
 from absl import flags
 
-from xsample_tf import evaluation, text, training
+from xsample_tf import data, evaluation, text, training
 from xsample_tf.errors import InputError
 from xsample_tf.evaluation import MEASURES, TASKS
 from xsample_tf.export import load
 from xsample_tf.files import write_text
 
+# Of features that are held at a time, of all checkpoints that are compared.
+_MOST_BYTES = 8 << 30
+
 _MODEL = flags.DEFINE_string(
     "model", None, "A run directory, an export, a SavedModel from images to vectors, or a .keras."
+)
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint",
+    None,
+    "Of a run: the name of a checkpoint in place of the export, or all, which compares those kept.",
+)
+_LAYER = flags.DEFINE_enum(
+    "layer",
+    None,
+    ["encoder", "projection"],
+    "Of a run: whether the output of the encoder or of the projector of a checkpoint is evaluated.",
 )
 _SIGNATURE = flags.DEFINE_string(
     "signature", None, "Which of the model's signatures; by default serving_default, or the only."
@@ -77,31 +94,26 @@ command_line.choose_from(MEASURES, TASKS)
 
 
 def main() -> None:
-    command = shlex.join(["python", "tools/evaluate.py", *sys.argv[1:]])
     output = _check_flags()
     if _COMPARE.value:
-        page = evaluation.comparison_page(_COMPARE.value, command)
+        page = evaluation.comparison_page(_COMPARE.value, _command())
         write_text(output / evaluation.REPORT, page)
         print(f"written: {output / evaluation.REPORT}")
         return
+    if _CHECKPOINT.value or _LAYER.value:
+        _evaluate_run(output)
+    else:
+        _evaluate_model(output)
+
+
+def _evaluate_model(output: pathlib.Path) -> None:
+    """Evaluates an export or anyone's model."""
     encoder = load(
         _MODEL.value, _SIGNATURE.value, _INPUT.value, _OUTPUT_NAME.value, _INPUT_RANGE.value
     )
     print(f"model: {encoder.model}")
     trained = encoder.encoder()
-    settings = evaluation.Settings(
-        data_dir=_DATA_DIR.value,
-        probes=_PROBES.value,
-        batch_size=_BATCH_SIZE.value,
-        image_size=_IMAGE_SIZE.value or encoder.card.get("image_size"),
-        embed_texts=encoder.model.embed_texts,
-        embedding=text.load_encoder(_ENCODE_CAPTIONS.value)
-        if _ENCODE_CAPTIONS.value
-        else _EMBEDDING.value,
-        limit=_LIMIT.value,
-        seed=_SEED.value,
-        values=command_line.entry_values(MEASURES, TASKS),
-    )
+    settings = _settings(encoder.card.get("image_size"), encoder.model.embed_texts)
     # Of an export in the directory of a run that started from weights that existed.
     run = encoder.saved_model.absolute().parents[1]
     baseline, name = training.read_start(str(run)), evaluation.START
@@ -109,12 +121,109 @@ def main() -> None:
         baseline, name = evaluation.untrained(trained, _SEED.value), evaluation.UNTRAINED
     found = evaluation.run_tasks(encoder, _TASKS.value, settings, baseline, baseline_name=name)
     found.meta["model"] = str(encoder.saved_model)
+    _write(output, found, encoder, run)
+
+
+def _evaluate_run(output: pathlib.Path) -> None:
+    """Evaluates checkpoints of a run."""
+    run, layer = _MODEL.value, _LAYER.value or "encoder"
+    names = {_CHECKPOINT.value: _CHECKPOINT.value}
+    if _CHECKPOINT.value == "all":
+        names = training.checkpoints_of(run)
+    candidates, facts = {}, {}
+    for title, name in names.items():
+        found, values = training.load_candidate(run, name, layer)
+        title = title or values["checkpoint"]
+        print(f"model: {run}, checkpoint {title}, step {values['step']:,}, its {layer}")
+        candidates[title] = found
+        own = {name: values[name] for name in ("checkpoint", "step")}
+        facts[title] = {"model": run, **own, "layer": layer}
+    first = next(iter(candidates.values()))
+    baseline, kind = training.load_start(run, first, layer, _SEED.value)
+    settings, results = _settings(values["image_size"]), {}
+    for group in _groups(candidates, settings):
+        several = evaluation.compare(group, _TASKS.value, settings, baseline, kind)
+        for title, found in several.items():
+            found.meta.update(facts[title])
+            if _CHECKPOINT.value != "all":
+                _write(output, found, first.encoder, pathlib.Path(run))
+                return
+            results[title] = found.as_dict()
+            _write_part(output / title, found)
+    print(evaluation.comparison(results))
+    text = json.dumps({"checkpoints": results}, indent=1)
+    (output / "results.json").write_text(text + "\n", encoding="utf-8")
+    report = evaluation.comparison_markdown(results)
+    (output / "report.md").write_text(report, encoding="utf-8")
+    written = [f"{output}/results.json", "report.md"]
+    if len(results) > 1:
+        page = evaluation.comparison_page([str(output / title) for title in results], _command())
+        write_text(output / evaluation.REPORT, page)
+        written.append(evaluation.REPORT)
+    print(f"written: {', '.join(written)}, and of each checkpoint results.json and scores.npz")
+
+
+def _write_part(output: pathlib.Path, found: evaluation.Evaluation) -> None:
+    """Writes what a checkpoint is compared by."""
+    output.mkdir(exist_ok=True)
+    text = json.dumps(found.as_dict(), indent=1)
+    (output / "results.json").write_text(text + "\n", encoding="utf-8")
+    evaluation.ImageScores.of(found.scores).write(output / "scores.npz")
+
+
+def _command() -> str:
+    return shlex.join(["python", "tools/evaluate.py", *sys.argv[1:]])
+
+
+def _groups(
+    candidates: dict[str, evaluation.Candidate], settings: evaluation.Settings
+) -> Iterator[dict[str, evaluation.Candidate]]:
+    """Yields as many candidates at a time as have features that fit in memory together."""
+    records = 0
+    if settings.data_dir is not None:
+        dataset = data.read_dataset(settings.data_dir)
+        records = sum(dataset.records(split) for split in dataset.splits)
+    size = max(one.encoder.output_shape[-1] for one in candidates.values())
+    at_a_time = max(1, _MOST_BYTES // max(1, 4 * size * records))
+    names = list(candidates)
+    if len(names) > at_a_time:
+        print(f"features: those of {at_a_time} checkpoints at a time fit in memory")
+    for start in range(0, len(names), at_a_time):
+        yield {name: candidates[name] for name in names[start : start + at_a_time]}
+
+
+def _settings(
+    image_size: int | None, embed_texts: Callable[[Sequence[str]], np.ndarray] | None = None
+) -> evaluation.Settings:
+    """The settings of the flags."""
+    return evaluation.Settings(
+        data_dir=_DATA_DIR.value,
+        probes=_PROBES.value,
+        batch_size=_BATCH_SIZE.value,
+        image_size=_IMAGE_SIZE.value or image_size,
+        embed_texts=embed_texts,
+        embedding=text.load_encoder(_ENCODE_CAPTIONS.value)
+        if _ENCODE_CAPTIONS.value
+        else _EMBEDDING.value,
+        limit=_LIMIT.value,
+        seed=_SEED.value,
+        values=command_line.entry_values(MEASURES, TASKS),
+    )
+
+
+def _write(
+    output: pathlib.Path,
+    found: evaluation.Evaluation,
+    encoder: evaluation.Embed,
+    run: pathlib.Path,
+) -> None:
+    """Prints and writes the results of one encoder."""
     results = found.as_dict()
     print(evaluation.table(results))
     (output / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     (output / "report.md").write_text(evaluation.markdown(results), encoding="utf-8")
     written = [f"{output}/results.json", "report.md"]
-    written += evaluation.write_report(output, found, _MODEL.value, run, command)
+    written += evaluation.write_report(output, found, _MODEL.value, run, _command())
     if "images" in results["meta"]:  # The data directory was measured.
         evaluation.neighbour_sheet(
             encoder,
@@ -148,6 +257,13 @@ def _check_flags() -> pathlib.Path:
 def _check_model_flags() -> None:
     if not _MODEL.value:
         raise InputError("--model: expected a directory, received none")
+    of_models = _SIGNATURE, _INPUT, _OUTPUT_NAME, _INPUT_RANGE
+    given = [flag.name for flag in of_models if flag.value is not None]
+    if given and (_CHECKPOINT.value or _LAYER.value):
+        raise InputError(
+            f"--{given[0]}: chooses of a SavedModel or .keras; leave it out with --checkpoint and "
+            "--layer, which take a run's checkpoints"
+        )
     if not _TASKS.value:
         raise InputError(f"--tasks: expected some of {', '.join(TASKS.names())}, received none")
     for task in _TASKS.value:

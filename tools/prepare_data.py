@@ -124,7 +124,10 @@ _TEMPLATE = flags.DEFINE_string(
     "Makes class names captions where there are no others; else 'a photo of a {}'.",
 )
 _VALIDATION_FRACTION = flags.DEFINE_float(
-    "validation_fraction", 0.05, "Share of the images for val/ when the source has no such split."
+    "validation_fraction",
+    None,
+    "Share of the images for val/ when the source has no such split; by default 0.05, and of 5,000 "
+    "images or more what gives 1,000.",
 )
 _CAPTION_RULE = flags.DEFINE_multi_string(
     "caption_rule",

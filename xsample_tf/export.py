@@ -118,32 +118,13 @@ def caption_side(
     probe = np.asarray(captions.probe if stored else captions([PROBE])[0], np.float32)
     try:
         encoder = text.load_encoder(captions.handle) if stored else captions
-        check_probe(encoder, captions.size, PROBE, probe)
+        text.check_probe(encoder, captions.size, PROBE, probe)
         read = text.graph_of(encoder)
     except InputError as error:
         log(f"embed_text is left out of the export: {error}")
     described = {"name": captions.name, "handle": captions.handle}
     kernel, bias = caption_map.affine()
     return CaptionSide(kernel, bias, caption_map.center, described, (PROBE, probe), read)
-
-
-def check_probe(encoder: text.TextEncoder, size: int, probe_text: str, probe: np.ndarray) -> None:
-    """Raises `InputError` for another text encoder than the one that made a text's vector.
-
-    Args:
-        encoder: The one at hand.
-        size: Length T of the vectors that are expected.
-        probe_text: The text.
-        probe: Its vector `[T]`; empty where it is not known, and size alone counts.
-    """
-    same = encoder.size == size
-    if same and len(probe):
-        same = np.allclose(encoder([probe_text])[0], probe, atol=0.01)
-    if not same:
-        raise InputError(
-            f"text encoder {encoder.handle!r}: expected the one of the model's captions, of size "
-            f"{size}, received another, of size {encoder.size}"
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,6 +151,11 @@ class Exported:
     def input_shape(self) -> tuple[int | None, int | None, int | None, int]:
         """The images that it takes, `(None, H, W, 3)`, None where any."""
         return self.model.input_shape
+
+    @property
+    def embed_with_texts(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None:
+        """As of `ForeignModel`."""
+        return self.model.embed_with_texts
 
     def encoder(self) -> keras.Model | None:
         """Returns the Keras model of the export; None where there is none.

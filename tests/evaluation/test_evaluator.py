@@ -46,8 +46,9 @@ def test_with_a_projector_the_kl_alone_is_of_what_it_gives(data_dir):
     assert projected["trained"]["kl"] < projected["untrained"]["kl"]
     assert projected["trained"] | {"kl": 0} == plain["trained"] | {"kl": 0}
     assert plain["meta"]["kl_of"] == "embedding" and projected["meta"]["kl_of"] == "projection"
-    assert "KL of the projection" in evaluation.table(projected)
-    assert "KL of the embedding" in evaluation.markdown(plain)
+    assert evaluation.table(projected).splitlines()[-2].startswith("KL of the projection to val's")
+    assert "KL of the embedding" in evaluation.markdown(plain).splitlines()[-1]
+    assert "KL" not in evaluation.summary(plain, 3)
 
 
 def test_batch_size_changes_no_figure(data_dir):
@@ -211,3 +212,36 @@ def test_a_warning_of_a_task_is_in_the_report(own_entries):
     results = evaluation.run_tasks(mean_color, ["odd"], settings).as_dict()
     assert evaluation.table(results).splitlines()[-1] == "warning: odd: far too low"
     assert "- warning: odd: far too low" in evaluation.markdown(results)
+
+
+def test_a_collapsed_encoder_is_warned_of_and_a_healthy_one_is_not(data_dir):
+    def collapsed(images):
+        """One direction for all images, but for a trace."""
+        return np.ones((1, 8)) + 1e-4 * np.resize(mean_color(images), (len(images), 8))
+
+    def rich(images):
+        return np.asarray(images)[:, ::5, ::5].reshape(len(images), -1) - 0.5
+
+    given = {"data_dir": data_dir, "image_size": 16, "probes": ["knn"], "log": lambda line: None}
+    results = evaluation.evaluate(collapsed, baseline=rich, **given)
+    (warning,) = results["meta"]["warnings"]
+    assert warning.startswith("collapse: the effective rank is 1.0, that of the untrained encoder")
+    assert f"warning: {warning}" in evaluation.table(results)
+    assert f"- warning: {warning}" in evaluation.markdown(results)
+    for encoder, baseline in ((rich, collapsed), (rich, rich)):
+        results = evaluation.evaluate(encoder, baseline=baseline, **given)
+        assert "warnings" not in results["meta"]
+
+
+def test_several_encoders_are_evaluated_as_each_alone(data_dir, own_entries, monkeypatch):
+    evaluation.TASKS.register("dimmed")(Dimmed)
+    monkeypatch.setattr(Dimmed, "decoded", 0)
+    settings = evaluation.Settings(data_dir, image_size=16, log=lambda line: None)
+    encoders = {"early": blind, "late": mean_color}
+    candidates = {name: evaluation.Candidate(one) for name, one in encoders.items()}
+    tasks, baseline = ["shards", "dimmed"], evaluation.Candidate(blind)
+    found = evaluation.compare(candidates, tasks, settings, baseline)
+    assert Dimmed.decoded == 48
+    for name, encoder in encoders.items():
+        alone = evaluation.run_tasks(encoder, tasks, settings, blind)
+        assert found[name].as_dict() == alone.as_dict()

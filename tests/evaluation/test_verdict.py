@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xsample_tf.evaluation.results import Figure, Score
-from xsample_tf.evaluation.verdict import decide, paired_interval
+from xsample_tf.evaluation.verdict import collapse, decide, paired_interval
 
 KNOWN = {
     "caption_cosine": Figure("caption_cosine", "caption cosine of nearest images"),
@@ -77,3 +77,46 @@ def test_without_a_baseline_or_a_deciding_measure_there_is_none():
     assert decide({"trained": {"knn_top1": score([1, 0])}}, KNOWN) is None
     both = {"trained": {"rankme": Score(3.0)}, "untrained": {"rankme": Score(2.0)}}
     assert decide(both, KNOWN) is None
+
+
+def ranks(trained, before, hits=None):
+    """Scores of a trained encoder and of the untrained one, with the effective ranks."""
+    found = {"trained": {"rankme": Score(trained)}, "untrained": {"rankme": Score(before)}}
+    if hits is not None:
+        found["trained"]["knn_top1"] = score(hits)
+        found["untrained"]["knn_top1"] = score([1, 0, 0, 0] * 50)
+    return found, decide(found, KNOWN)
+
+
+BETTER, WORSE, SAME = [1, 1, 1, 0] * 50, [0, 0, 0, 0] * 50, [1, 0, 0, 0] * 50
+
+
+@pytest.mark.parametrize(
+    ("trained", "before", "hits", "warned"),
+    [
+        (1.1, 20.0, WORSE, True),
+        (9.0, 20.0, SAME, True),
+        (9.0, 20.0, BETTER, False),  # Few classes, told apart well.
+        (11.0, 20.0, WORSE, False),  # Worse for another reason.
+        (80.0, 20.0, WORSE, False),  # The rank grows.
+        (1.0, 1.2, WORSE, False),
+        (9.0, 20.0, None, False),  # Nothing says whether it is better.
+        (1.9, 20.0, None, True),
+        (1.1, 5.0, None, True),
+        (3.0, 5.0, None, False),
+    ],
+)
+def test_a_collapse_is_a_rank_that_falls_without_use(trained, before, hits, warned):
+    found = collapse(*ranks(trained, before, hits))
+    assert (found is not None) == warned
+    if warned:
+        assert found.startswith(f"collapse: the effective rank is {trained:.1f}, that of the ")
+        assert f"untrained encoder {before:.1f}" in found and "tools/inspect_graph.py" in found
+
+
+def test_without_a_baseline_or_a_rank_there_is_no_warning():
+    assert collapse({"trained": {"rankme": Score(1.0)}}, None) is None
+    found = {"trained": {"rankme": Score(None)}, "start": {"rankme": Score(9.0)}}
+    assert collapse(found, None) is None
+    found = {"trained": {"rankme": Score(1.0)}, "start": {"rankme": Score(90.0)}}
+    assert "that of the starting weights 90.0" in collapse(found, None)

@@ -6,10 +6,11 @@ import sys
 
 import keras
 import pytest
-from helpers import tiny_data
+from helpers import small_run, tiny_data
 
 from xsample_tf import evaluation
 from xsample_tf.export import export
+from xsample_tf.training import train
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +108,30 @@ def test_a_task_of_ones_own_is_run_with_its_flag(with_own):
     assert results["trained"]["linear_top1"] > 0.5
     assert results["meta"]["options"] == {"dark_factor": 0.0}
     assert "dark: top-1 accuracy of darkened images" in stdout
+
+
+@pytest.mark.slow  # Two processes of 10 s; tests/training/trained has what they call.
+def test_checkpoints_of_a_run_are_compared(repository, tmp_path):
+    data, run, output = tiny_data.write(tmp_path / "data", 32, 16), tmp_path / "run", tmp_path / "o"
+    train(
+        small_run.options(
+            data_dir=data,
+            run_dir=str(run),
+            batch_size=16,
+            epochs=2,
+            keep_every_epochs=1,
+            image_size=32,
+        ),
+        finish=False,
+    )
+    flags = [f"--model={run}", f"--data_dir={data}", f"--output={output}", "--probes=knn"]
+    done = evaluate(repository, *flags, "--checkpoint=all", "--layer=projection")
+    assert done.returncode == 0, done.stderr
+    assert "checkpoint epoch-0001, step 2, its projection" in done.stdout
+    assert re.search(r"^measure +epoch-0001 +epoch-0002.* +untrained +chance$", done.stdout, re.M)
+    results = json.loads((output / "results.json").read_text())["checkpoints"]
+    (first, *_) = results.values()
+    assert first["meta"]["layer"] == "projection" and first["meta"]["checkpoint"] == "epoch-0001"
+    assert "the output of the projection" in (output / "report.md").read_text()
+    done = evaluate(repository, *flags, "--checkpoint=epoch-0003")
+    assert done.returncode == 2 and "none named 'epoch-0003'" in done.stderr

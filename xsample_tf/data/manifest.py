@@ -70,6 +70,8 @@ class Dataset:
             vector for each image; their fields are those of caption vectors.
         vocabulary: SHA-256 of `vocabulary.txt`, the tokens that were learned from the captions; ""
             where there is none.
+        validation_fraction: Share of the images that was given to "val". Defaults to None: the
+            source had splits, or the directory is older.
     """
 
     directory: str
@@ -83,6 +85,7 @@ class Dataset:
     columns: tuple[FeatureColumn, ...] = ()
     image_encoders: dict[str, CaptionVectors] = dataclasses.field(default_factory=dict)
     vocabulary: str = ""
+    validation_fraction: float | None = None
 
     def records(self, split: str) -> int:
         """Returns the number of records of `split`; raises `InputError` for an unknown split."""
@@ -225,6 +228,8 @@ def write_dataset(dataset: Dataset) -> None:
     for name in ("columns", "vocabulary", "image_encoders"):
         if not content[name]:
             del content[name]
+    if dataset.validation_fraction is None:
+        del content["validation_fraction"]
     text = json.dumps(content, indent=1, ensure_ascii=False)
     write_atomic(pathlib.Path(dataset.directory, MANIFEST), (text + "\n").encode())
 
@@ -245,6 +250,7 @@ def _from_json(directory: str, content: dict) -> Dataset:
         columns=tuple(FeatureColumn(**entry) for entry in content.get("columns", ())),
         image_encoders=_encoders(content.get("image_encoders", {})),
         vocabulary=str(content.get("vocabulary", "")),
+        validation_fraction=content.get("validation_fraction"),
     )
 
 

@@ -1,10 +1,11 @@
 """Evaluation of frozen features: measures, tasks, reports."""
 
-from xsample_tf.evaluation.baseline import untrained
+from xsample_tf.evaluation.candidates import Candidate, TextEmbedder, untrained
 from xsample_tf.evaluation.caption_map import CaptionMap, fit_caption_map
-from xsample_tf.evaluation.evaluator import DATA_DIRECTORY, evaluate, map_to_captions, run_tasks
-from xsample_tf.evaluation.features import Embed, Features, TextEmbedder, embedder, extract
+from xsample_tf.evaluation.evaluator import compare, evaluate, run_tasks
+from xsample_tf.evaluation.features import Embed, Features, embedder, extract
 from xsample_tf.evaluation.foreign import ForeignModel
+from xsample_tf.evaluation.image_map import map_to_captions
 from xsample_tf.evaluation.measures.base import MEASURES, Measure, of_labels
 from xsample_tf.evaluation.measures.caption_neighbours import caption_cosine
 from xsample_tf.evaluation.measures.caption_retrieval import caption_recall
@@ -15,14 +16,22 @@ from xsample_tf.evaluation.neighbour_sheet import Sheet, neighbour_sheet
 from xsample_tf.evaluation.neighbours import nearest
 from xsample_tf.evaluation.probes.logistic_regression import LinearProbe, fit_linear_probe
 from xsample_tf.evaluation.ranking import accuracy, hits
-from xsample_tf.evaluation.report import markdown, summary, table
+from xsample_tf.evaluation.report import comparison, comparison_markdown, markdown, summary, table
 from xsample_tf.evaluation.report_page import (
     REPORT,
     ImageScores,
     comparison_page,
     write_report,
 )
-from xsample_tf.evaluation.results import START, UNTRAINED, Evaluation, Figure, Outcome, Score
+from xsample_tf.evaluation.results import (
+    DATA_DIRECTORY,
+    START,
+    UNTRAINED,
+    Evaluation,
+    Figure,
+    Outcome,
+    Score,
+)
 from xsample_tf.evaluation.runner import Runner
 from xsample_tf.evaluation.settings import Settings
 from xsample_tf.evaluation.splits import Queries, Split, Splits
@@ -37,6 +46,7 @@ __all__ = [
     "START",
     "TASKS",
     "UNTRAINED",
+    "Candidate",
     "CaptionMap",
     "Embed",
     "Evaluation",
@@ -60,6 +70,9 @@ __all__ = [
     "accuracy",
     "caption_cosine",
     "caption_recall",
+    "compare",
+    "comparison",
+    "comparison_markdown",
     "comparison_page",
     "deciding",
     "embedder",

@@ -2,45 +2,35 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
-from xsample_tf.data.manifest import CaptionVectors, read_dataset
 from xsample_tf.data.text_encoder import TextEncoder
 from xsample_tf.errors import InputError, suggest
-from xsample_tf.evaluation.baseline import untrained
-from xsample_tf.evaluation.caption_map import CaptionMap, fit_caption_map
-from xsample_tf.evaluation.features import (
-    Embed,
-    Extractor,
-    TextEmbedder,
-    embedder,
-    extract,
-    image_shape,
-)
-from xsample_tf.evaluation.foreign import opened
+from xsample_tf.evaluation.candidates import Candidate, TextEmbedder
+from xsample_tf.evaluation.caption_map import CaptionMap
+from xsample_tf.evaluation.features import Embed, Extractor, image_size_of
 from xsample_tf.evaluation.measures import base as measures
 from xsample_tf.evaluation.results import (
     BASELINES,
+    DATA_DIRECTORY,
     UNTRAINED,
     Evaluation,
     Outcome,
     Score,
     checked,
+    enter,
+    key_of,
+    meta_of,
 )
 from xsample_tf.evaluation.runner import Runner
 from xsample_tf.evaluation.settings import Settings
+from xsample_tf.evaluation.splits import Splits
 from xsample_tf.evaluation.tasks.base import TASKS, Task
-from xsample_tf.evaluation.verdict import decide
-from xsample_tf.registry import Entry
-
-# Its figures have bare names, as training and earlier results have them.
-DATA_DIRECTORY = "shards"
+from xsample_tf.evaluation.verdict import collapse, decide
 
 
 def evaluate(
@@ -170,98 +160,115 @@ def run_tasks(
         >>> settings = Settings(data_dir="data/photos")
         >>> run_tasks(encoder, ["shards", "mine"], settings).as_dict()["trained"]["mine/top1"]
     """
+    candidate = Candidate(
+        encoder, projector, text_embedder or TextEmbedder.of_strings(settings.embed_texts)
+    )
+    beside = None if baseline is None else Candidate(baseline, baseline_projector)
+    return compare({"trained": candidate}, tasks, settings, beside, baseline_name)["trained"]
+
+
+def compare(
+    candidates: Mapping[str, Candidate],
+    tasks: Sequence[str],
+    settings: Settings,
+    baseline: Candidate | None = None,
+    baseline_name: str = UNTRAINED,
+) -> dict[str, Evaluation]:
+    """Evaluates encoders of one image size; images are decoded once for all of them.
+
+    Args:
+        candidates: The encoders by name, one or more.
+        tasks: As for `run_tasks`.
+        settings: As for `run_tasks`.
+        baseline: What each of them is compared with; a projector that it has not is a fresh one.
+            Defaults to None.
+        baseline_name: As for `evaluate`. Defaults to "untrained".
+
+    Returns:
+        By name what `run_tasks` gives of that encoder.
+
+    Raises:
+        InputError: As `run_tasks`.
+
+    Example:
+        >>> found = compare({"early": Candidate(early), "late": Candidate(late)}, ["shards"], ours)
+        >>> found["late"].verdict["sentence"]
+    """
     made = {name: _make_task(name, settings) for name in dict.fromkeys(tasks)}
     chosen = measures.make(settings.probes, settings.values)
-    encoder = opened(encoder)
     if baseline_name not in BASELINES:
         raise InputError(
             f"baseline_name: received {baseline_name!r}, {suggest(baseline_name, BASELINES)}"
         )
-    encoders = {"trained": encoder} | ({} if baseline is None else {baseline_name: baseline})
+    first = next(iter(candidates.values()))
+    everyone = dict(candidates) | ({} if baseline is None else {baseline_name: baseline})
+    everyone = {name: one.opened() for name, one in everyone.items()}
     extractor = Extractor(
-        {name: embedder(model) for name, model in encoders.items()},
+        {name: one.embedder() for name, one in everyone.items()},
         settings,
-        _image_size(encoder, settings.image_size),
+        image_size_of(everyone[next(iter(candidates))].encoder, settings.image_size),
     )
-    projections = _projections({"trained": projector, baseline_name: baseline_projector}, settings)
-    towers = {"trained": text_embedder}  # A fresh one has nothing to do with what is trained.
     runners = [
-        Runner(name, extractor, projections.get(name), chosen, towers.get(name))
-        for name in encoders
+        Runner(
+            name, extractor, one.projection(first.projector, settings), chosen, one.text_embedder
+        )
+        for name, one in everyone.items()
     ]
-    checksums = {name: _checksum(model) for name, model in encoders.items()}
+    checksums = {name: one.checksum() for name, one in everyone.items()}
     failed: dict[str, InputError] = {}
     for name, task in made.items():
         with _noted(name, failed):
             task.check(runners[0])
-    scores: dict[str, dict[str, Score]] = {name: {} for name in encoders}
-    meta = _meta(settings, extractor.image_size, [TASKS[name] for name in made], chosen)
-    meta["kl_of"] = "embedding" if projector is None else "projection"
+    scores: dict[str, dict[str, Score]] = {name: {} for name in everyone}
+    entries = [TASKS[name] for name in made] + [measures.MEASURES[name] for name in chosen]
+    metas = {name: meta_of(settings, extractor.image_size, entries) for name in candidates}
     for name in [name for name in made if name not in failed]:
         with _noted(name, failed):
-            outcomes = [_run(name, made[name], runner) for runner in runners]
-            for runner, outcome in zip(runners, outcomes, strict=True):
-                own = {_key(name, figure): one for figure, one in outcome.scores.items()}
-                scores[runner.encoder] |= own
-            _enter(meta, name, outcomes[0])  # The data are the same for all.
+            outcomes = {runner.encoder: _run(name, made[name], runner) for runner in runners}
+            for encoder, outcome in outcomes.items():
+                scores[encoder] |= {key_of(name, key): one for key, one in outcome.scores.items()}
+                if encoder in metas:
+                    enter(metas[encoder], name, outcome)
         extractor.release()
-    _settle(meta, failed, len(made), settings.log)
-    for name, model in encoders.items():
-        if _checksum(model) != checksums[name]:
+    if failed and len(failed) == len(made):
+        raise next(iter(failed.values()))
+    for name, error in failed.items():
+        settings.log(f"task {name} is left out: {error}")
+    for name, one in everyone.items():
+        if one.checksum() != checksums[name]:
             raise InputError(
                 f"encoder ({name}): its weights changed while it was evaluated; it must not be in "
                 "training mode, where batch normalisation moves"
             )
+    beside = {} if baseline is None else {baseline_name: scores[baseline_name]}
     measured = DATA_DIRECTORY in made and DATA_DIRECTORY not in failed
-    caption_map = runners[0].caption_map if measured else None
     splits = {runner.encoder: runner.data for runner in runners} if measured else {}
-    return Evaluation(scores, meta, decide(scores, measures.figures()), caption_map, splits)
-
-
-def map_to_captions(
-    encoder: keras.Model | Embed,
-    data_dir: str | os.PathLike,
-    image_size: int | None = None,
-    captions: CaptionVectors | TextEncoder | None = None,
-    seed: int = 0,
-    log: Callable[[str], None] = print,
-    batch_size: int = 256,
-) -> CaptionMap:
-    """Fits the linear map from an encoder's images to captions, on `train/` alone.
-
-    It is the map of an evaluation, without the rest of that.
-
-    Args:
-        encoder: As for `evaluate`.
-        data_dir: A data directory.
-        image_size: As for `evaluate`.
-        captions: Whose vectors, or a text encoder where none are stored. Defaults to None: the
-            only ones that are stored.
-        seed: Of the held-out tenth. Defaults to 0.
-        log: As for `evaluate`.
-        batch_size: Images at a time. Defaults to 256.
-
-    Raises:
-        InputError: No such data, or fewer than 2 images that have captions.
-
-    Example:
-        >>> map_to_captions(encoder, "data/photos").of_images(features).shape
-        (1000, 384)
-    """
-    encoder = opened(encoder)
-    if captions is None:
-        captions = read_dataset(data_dir).encoder(None)
-    stored = captions.name if isinstance(captions, CaptionVectors) else captions
-    size = _image_size(encoder, image_size)
-    embed = {"trained": embedder(encoder)}
-    features = extract(embed, str(data_dir), "train", size, batch_size, stored, log=log)
-    known = features.captions.any(axis=1)
-    if known.sum() < 2:
-        raise InputError(
-            f"data_dir: expected 2 images or more with captions in {data_dir}, received "
-            f"{known.sum()}"
+    return {
+        runner.encoder: _evaluation(
+            {"trained": scores[runner.encoder]} | beside,
+            metas[runner.encoder] | {"kl_of": "projection" if one.projector else "embedding"},
+            failed,
+            runner.caption_map if measured else None,
+            {one: splits[one] for one in (runner.encoder, *beside) if one in splits},
         )
-    return fit_caption_map(features.embeddings["trained"][known], features.captions[known], seed)
+        for runner, one in zip(runners, candidates.values(), strict=False)
+    }
+
+
+def _evaluation(
+    scores: dict[str, dict[str, Score]],
+    meta: dict[str, Any],
+    failed: Mapping[str, InputError],
+    caption_map: CaptionMap | None,
+    splits: Mapping[str, Splits],
+) -> Evaluation:
+    """What was found of one encoder, with the verdict."""
+    meta["left_out"] |= {f"task {name}": str(error) for name, error in failed.items()}
+    verdict = decide(scores, measures.figures())
+    warning = collapse(scores, verdict)
+    if warning is not None:
+        meta.setdefault("warnings", []).append(warning)
+    return Evaluation(scores, meta, verdict, caption_map, splits)
 
 
 @contextlib.contextmanager
@@ -281,99 +288,8 @@ def _run(name: str, task: Task, runner: Runner) -> Outcome:
     return dataclasses.replace(outcome, scores=checked(f"task {name!r}", outcome.scores, known))
 
 
-def _settle(
-    meta: dict[str, Any], failed: dict[str, InputError], tasks: int, log: Callable[[str], None]
-) -> None:
-    """Enters tasks that did not run; raises the first one's error where none did."""
-    if failed and len(failed) == tasks:
-        raise next(iter(failed.values()))
-    for name, error in failed.items():
-        meta["left_out"][f"task {name}"] = str(error)
-        log(f"task {name} is left out: {error}")
-
-
-def _checksum(encoder: keras.Model | Embed) -> str:
-    """A hash of the weights, of those encoders that say which they have."""
-    digest = hashlib.blake2b(digest_size=8)
-    holder = encoder if hasattr(encoder, "variables") else getattr(encoder, "model", None)
-    for variable in getattr(holder, "variables", ()):
-        digest.update(np.ascontiguousarray(variable).tobytes())
-    return digest.hexdigest()
-
-
 def _make_task(name: str, settings: Settings) -> Task:
     task = TASKS.make(name, values=settings.values)
     if not isinstance(task, Task):
         raise InputError(f"task {name!r}: expected a subclass of Task, received {task!r}")
     return task
-
-
-def _meta(
-    settings: Settings, image_size: int, tasks: Sequence[Entry], chosen: Collection[str]
-) -> dict[str, Any]:
-    """What an evaluation is computed with, JSON-able."""
-    entries = [*tasks, *(measures.MEASURES[name] for name in chosen)]
-    declared = {option.name for entry in entries for option in entry.options}
-    options = {name: value for name, value in settings.values.items() if name in declared}
-    meta = {
-        "data_dir": settings.data_dir,
-        "image_size": image_size,
-        "limit": settings.limit,
-        "seed": settings.seed,
-        "temperature": settings.temperature,
-        "target_temperature": settings.target_temperature,
-        "left_out": {},
-    }
-    return meta | ({"options": options} if options else {})
-
-
-def _key(task: str, name: str) -> str:
-    return name if task == DATA_DIRECTORY else f"{task}/{name}"
-
-
-def _enter(meta: dict[str, Any], task: str, outcome: Outcome) -> None:
-    """Adds what a task's scores were computed from to that of the evaluation."""
-    if task == DATA_DIRECTORY:
-        meta |= outcome.meta
-        meta["left_out"] |= outcome.left_out
-    else:
-        meta.setdefault("tasks", {})[task] = outcome.meta
-        meta["left_out"] |= {f"{task}: {what}": why for what, why in outcome.left_out.items()}
-    if outcome.warnings:
-        meta.setdefault("warnings", []).extend(f"{task}: {text}" for text in outcome.warnings)
-
-
-def _projections(
-    projectors: dict[str, keras.Model | None], settings: Settings
-) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """The projector of each encoder as a function of its embeddings `[N, D]`; none without one."""
-    trained = projectors["trained"]
-    if trained is None:
-        return {}
-
-    def applied(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-        def project(features: np.ndarray) -> np.ndarray:
-            # The projector's `predict` would share the work with the workers of a run.
-            size = settings.batch_size
-            batches = np.split(features, range(size, len(features), size))
-            return np.concatenate([np.asarray(model(batch, training=False)) for batch in batches])
-
-        return project
-
-    return {
-        name: applied(untrained(trained, settings.seed) if model is None else model)
-        for name, model in projectors.items()
-    }
-
-
-def _image_size(encoder: keras.Model | Embed, image_size: int | None) -> int:
-    """The side of the images; the encoder's own where it is fixed and none is given."""
-    own = image_shape(encoder)[0]
-    size = image_size or own
-    if size is None:
-        raise InputError(
-            "image_size: expected the side of the images, received none, and the encoder takes any"
-        )
-    if size < 1 or own not in (None, size):
-        raise InputError(f"image_size: expected {own or 'a side > 0'}, received {size}")
-    return size

@@ -4,14 +4,14 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from xsample_tf import data
+from xsample_tf import data, text
 from xsample_tf.data.manifest import Dataset, read_dataset
+from xsample_tf.data.preparation.caption_vectors import PROBE
 from xsample_tf.data.text_encoder import TextEncoder
 from xsample_tf.errors import InputError
 from xsample_tf.evaluation.foreign import opened
@@ -28,6 +28,8 @@ class Features:
 
     Attributes:
         embeddings: Float32 `[N, D]` by encoder.
+        among_texts: Float32 `[N, P]` by encoder, the images where its texts are; none of an
+            encoder whose embeddings or projections are there.
         labels: Int64 `[N]`, -1 where there is none.
         captions: Caption vectors float32 `[N, T]`, zero where there is none; None without vectors.
         vectors: Those of the single captions, float32 `[K, T]`; None where they were not read.
@@ -37,31 +39,12 @@ class Features:
     """
 
     embeddings: dict[str, np.ndarray]
+    among_texts: dict[str, np.ndarray]
     labels: np.ndarray
     captions: np.ndarray | None = None
     vectors: Queries | None = None
     texts: Queries | None = None
     hashes: np.ndarray | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class TextEmbedder:
-    """The text side of a model of two towers.
-
-    Attributes:
-        takes: What of captions it takes: "vectors" of the data directory, or "texts", the strings
-            themselves.
-        embed: Those of B captions, `[B, ...]`, to where the image projector's output is, `[B, P]`.
-    """
-
-    takes: Literal["vectors", "texts"]
-    embed: Callable[[tf.Tensor], tf.Tensor]
-
-    def project(self, captions: Queries, batch_size: int) -> Queries:
-        """Returns captions with `[K, P]` as their content, computed so many at a time."""
-        batches = np.split(captions.content, range(batch_size, len(captions.content), batch_size))
-        rows = np.concatenate([np.asarray(self.embed(tf.constant(batch))) for batch in batches])
-        return Queries(captions.images, rows)
 
 
 def embedder(encoder: keras.Model | Embed) -> Embed:
@@ -89,6 +72,23 @@ def image_shape(encoder: keras.Model | Embed) -> tuple[int | None, int | None, i
     return height, width, channels
 
 
+def image_size_of(encoder: keras.Model | Embed, image_size: int | None) -> int:
+    """Returns the side of the images; the encoder's own where it is fixed and none is given.
+
+    Raises:
+        InputError: None is given or known, or the encoder takes another.
+    """
+    own = image_shape(encoder)[0]
+    size = image_size or own
+    if size is None:
+        raise InputError(
+            "image_size: expected the side of the images, received none, and the encoder takes any"
+        )
+    if size < 1 or own not in (None, size):
+        raise InputError(f"image_size: expected {own or 'a side > 0'}, received {size}")
+    return size
+
+
 def extract(
     embedders: Mapping[str, Embed],
     directory: str,
@@ -104,7 +104,8 @@ def extract(
     Of "val" it reads the single captions too.
 
     Args:
-        embedders: By name, images float32 `[B, S, S, 3]` in [0, 1] to embeddings `[B, D]`.
+        embedders: By name, images float32 `[B, S, S, 3]` in [0, 1] to embeddings `[B, D]`, or to
+            a pair of these and `[B, P]`, the images where the encoder's texts are.
         directory: A data directory.
         split: "train" or "val".
         image_size: S.
@@ -153,6 +154,7 @@ def embed_batches(
         InputError: No image, or embeddings of the wrong shape or not finite.
     """
     parts: dict[str, list[np.ndarray]] = {encoder: [] for encoder in embedders}
+    among_texts: dict[str, list[np.ndarray]] = {}
     labels, captions, texts, vectors, hashes = [], [], [], [], []
     with Progress(f"features of {name}", total, "images", log) as progress:
         for batch in batches:
@@ -162,7 +164,12 @@ def embed_batches(
             if count < batch_size:
                 images = np.resize(images, (batch_size, *images.shape[1:]))
             for encoder, embed in embedders.items():
-                embeddings = np.asarray(embed(tf.constant(images)))[:count].astype(np.float32)
+                found = embed(tf.constant(images))
+                if isinstance(found, tuple):
+                    rows = np.asarray(found[1], np.float32)[:count]
+                    among_texts.setdefault(encoder, []).append(rows)
+                    found = found[0]
+                embeddings = np.asarray(found)[:count].astype(np.float32)
                 parts[encoder].append(_checked(embeddings, count, encoder, name))
             labels.append(batch["label"].numpy() if "label" in batch else np.full(count, -1))
             captions += [batch["embedding"].numpy()] if "embedding" in batch else []
@@ -172,7 +179,10 @@ def embed_batches(
     if not labels:
         raise InputError(f"features of {name}: expected images, received none that can be decoded")
     return Features(
-        {encoder: np.concatenate(arrays) for encoder, arrays in parts.items()},
+        *(
+            {encoder: np.concatenate(arrays) for encoder, arrays in found.items()}
+            for found in (parts, among_texts)
+        ),
         np.concatenate(labels).astype(np.int64),
         np.concatenate(captions).astype(np.float32) if captions else None,
         _usable(*_flat(vectors)) if vectors else None,
@@ -248,6 +258,17 @@ class Extractor:
             )
             for split in ("train", "val")
         }
+
+    @functools.cached_property
+    def text_encoder(self) -> TextEncoder:
+        """The text encoder of `captions`; `InputError` where it cannot be had."""
+        captions = self.captions
+        if not isinstance(captions, str | None):
+            return captions
+        stored = self.dataset.encoder(captions)
+        encoder = text.load_encoder(stored.handle)
+        text.check_probe(encoder, stored.size, PROBE, np.asarray(stored.probe, np.float32))
+        return encoder
 
     def images(self, name: str, images: tf.data.Dataset) -> Features:
         """Returns the features of a task's images, which are kept until `release`."""

@@ -91,6 +91,72 @@ def text_recall(queries: np.ndarray, own: np.ndarray, images: np.ndarray) -> dic
     return found
 
 
+def pair_ranks(
+    texts: np.ndarray, own: np.ndarray, images: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ranks of images by their captions, and of captions by their images.
+
+    A caption looks for its own image alone. An image looks for any of its captions; captions of its
+    own do not stand in each other's way. A tie counts against the query.
+
+    Args:
+        texts: Unit vectors `[K, P]` of captions.
+        own: Int `[K]`, the image of each.
+        images: Unit vectors `[N, P]`.
+
+    Returns:
+        From 1: the rank of each caption's image, int64 `[K]`, and of the best caption of each
+        image, int64 `[N]`; 0 of an image without captions.
+    """
+    text_ranks = np.empty(len(texts), np.int64)
+    for first in range(0, len(texts), _TILE):
+        cosines = texts[first : first + _TILE] @ images.T
+        right = np.take_along_axis(cosines, own[first : first + _TILE, None], axis=1)
+        text_ranks[first : first + _TILE] = np.sum(cosines >= right, axis=1)
+    image_ranks = np.zeros(len(images), np.int64)
+    order = np.argsort(own, kind="stable")
+    begins = np.searchsorted(own[order], np.arange(len(images) + 1))
+    for first in range(0, len(images), _TILE):
+        cosines = images[first : first + _TILE] @ texts.T
+        for row, image in enumerate(range(first, first + len(cosines))):
+            captions = order[begins[image] : begins[image + 1]]
+            if len(captions):
+                best = cosines[row, captions].max()
+                others = np.sum(cosines[row] >= best) - np.sum(cosines[row, captions] >= best)
+                image_ranks[image] = 1 + others
+    return text_ranks, image_ranks
+
+
+def pair_recall(
+    texts: np.ndarray, own: np.ndarray, images: np.ndarray
+) -> tuple[dict[int, Score], dict[int, Score]]:
+    """Recall@k over all captions, of images by captions and of captions by images.
+
+    Args:
+        texts: As for `pair_ranks`.
+        own: As for `pair_ranks`.
+        images: As for `pair_ranks`.
+
+    Returns:
+        By k of `RANKS` the share of captions that find their image, and the share of images, of
+        those that have captions, that find one of theirs; chance is that of a random order.
+        `per_image` are of images that have captions.
+    """
+    text_ranks, image_ranks = pair_ranks(texts, own, images)
+    captions = np.bincount(own, minlength=len(images))
+    rows = np.flatnonzero(captions)
+    by_text, by_image = {}, {}
+    for k in RANKS:
+        # Images weigh by their captions, so that the mean over them is that over captions.
+        share = np.bincount(own, text_ranks <= k, len(images))[rows] * len(rows) / len(texts)
+        chance = min(1.0, k / len(images))
+        by_text[k] = Score(float(np.mean(text_ranks <= k)), chance, share, rows)
+        right = (image_ranks[rows] <= k).astype(np.float32)
+        chance = float(np.mean(_chance(captions[rows], len(texts), k)))
+        by_image[k] = Score(float(np.mean(right)), chance, right, rows)
+    return by_text, by_image
+
+
 def _chance(wanted: np.ndarray, images: int, k: int) -> np.ndarray:
     """The probability `[U]` that k random images of N have one of those that are wanted."""
     missed = np.ones(len(wanted))

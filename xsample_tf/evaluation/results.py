@@ -2,14 +2,18 @@
 
 import dataclasses
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from xsample_tf.errors import InputError
 from xsample_tf.evaluation.caption_map import CaptionMap
+from xsample_tf.evaluation.settings import Settings
+from xsample_tf.registry import Entry
 
+# The task whose figures have bare names, as training and earlier results have them.
+DATA_DIRECTORY = "shards"
 UNTRAINED, START = "untrained", "start"
 # What a trained encoder is compared with, by its name in the results: its name in tables.
 BASELINES = {UNTRAINED: "untrained", START: "starting weights"}
@@ -26,6 +30,8 @@ class Figure:
         format: How the number is written, as for `str.format`. Defaults to three decimals.
         brief: Its name in the one-line summary during training. Defaults to None, which leaves it
             out of that line.
+        last: Whether it stands below the other figures in tables, since it says little by itself.
+            Defaults to False.
 
     Raises:
         InputError: A format that writes no number.
@@ -38,6 +44,7 @@ class Figure:
     title: str
     format: str = "{:.3f}"
     brief: str | None = None
+    last: bool = False
 
     def __post_init__(self):
         try:
@@ -171,6 +178,45 @@ def of_images(scores: Mapping[str, Score], hashes: np.ndarray | None) -> dict[st
         name: score if score.per_image is None else dataclasses.replace(score, hashes=hashes)
         for name, score in scores.items()
     }
+
+
+def meta_of(settings: Settings, image_size: int, entries: Sequence[Entry]) -> dict[str, Any]:
+    """Returns what an evaluation is computed with; JSON-able.
+
+    Args:
+        settings: Of the evaluation.
+        image_size: Side of the images in pixels.
+        entries: The tasks and measures, whose options are recorded.
+    """
+    declared = {option.name for entry in entries for option in entry.options}
+    options = {name: value for name, value in settings.values.items() if name in declared}
+    meta = {
+        "data_dir": settings.data_dir,
+        "image_size": image_size,
+        "limit": settings.limit,
+        "seed": settings.seed,
+        "temperature": settings.temperature,
+        "target_temperature": settings.target_temperature,
+        "left_out": {},
+    }
+    return meta | ({"options": options} if options else {})
+
+
+def enter(meta: dict[str, Any], task: str, outcome: Outcome) -> None:
+    """Adds what a task's scores were computed from to that of the evaluation."""
+    if task == DATA_DIRECTORY:
+        meta |= outcome.meta
+        meta["left_out"] |= outcome.left_out
+    else:
+        meta.setdefault("tasks", {})[task] = outcome.meta
+        meta["left_out"] |= {f"{task}: {what}": why for what, why in outcome.left_out.items()}
+    if outcome.warnings:
+        meta.setdefault("warnings", []).extend(f"{task}: {text}" for text in outcome.warnings)
+
+
+def key_of(task: str, name: str) -> str:
+    """Returns the key of a task's figure in `results.json`."""
+    return name if task == DATA_DIRECTORY else f"{task}/{name}"
 
 
 def _plain(value: float | None) -> float | None:

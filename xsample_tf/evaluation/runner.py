@@ -1,7 +1,7 @@
 """What a task asks of an evaluation: features, heads and measures of one encoder."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,14 @@ import tensorflow as tf
 from xsample_tf.data.manifest import Dataset
 from xsample_tf.data.text_encoder import TextEncoder
 from xsample_tf.errors import InputError
+from xsample_tf.evaluation.candidates import TextEmbedder
 from xsample_tf.evaluation.caption_map import CaptionMap
-from xsample_tf.evaluation.features import Extractor, Features, TextEmbedder
+from xsample_tf.evaluation.features import Extractor, Features
 from xsample_tf.evaluation.measures.base import Measure
 from xsample_tf.evaluation.probes.logistic_regression import LinearProbe
 from xsample_tf.evaluation.results import Outcome, Score, checked
 from xsample_tf.evaluation.settings import Settings
-from xsample_tf.evaluation.splits import Split, Splits
+from xsample_tf.evaluation.splits import Queries, Split, Splits
 from xsample_tf.progress import Progress
 
 # What is left out for want of something, and why.
@@ -34,7 +35,7 @@ class Runner:
     """An evaluation as a task sees it, for one encoder.
 
     Args:
-        encoder: Its name, "trained" or the baseline's.
+        encoder: Its name, "trained", the baseline's or a checkpoint's.
         extractor: Of all encoders.
         project: From embeddings `[N, D]` to what training compared, `[N, P]`; None where that is
             not at hand.
@@ -74,6 +75,33 @@ class Runner:
     def captions(self) -> str | TextEncoder | None:
         """The text encoder of the data directory's caption vectors, or its name; None without."""
         return self._extractor.captions
+
+    def encode_captions(self, captions: Sequence[str]) -> np.ndarray:
+        """Returns vectors float32 `[K, T]` of captions, as those of the data directory are.
+
+        Raises:
+            InputError: There are none, or their text encoder cannot be loaded.
+        """
+        return np.asarray(self._extractor.text_encoder(list(captions)), np.float32)
+
+    @property
+    def embed_texts(self) -> Callable[[Sequence[str]], np.ndarray] | None:
+        """What embeds strings to float32 `[K, P]`, where the images of `Split.among_texts` are.
+
+        None for an encoder of images alone, as an untrained one beside a text tower is.
+        """
+        tower = self._text_embedder
+        if tower is None:
+            return None
+
+        def embed(texts: Sequence[str]) -> np.ndarray:
+            content = np.array([text.encode() for text in texts], object)
+            if tower.takes == "vectors":
+                content = self.encode_captions(texts)
+            rows = np.arange(len(texts))
+            return tower.project(Queries(rows, content), self.settings.batch_size).content
+
+        return embed
 
     def embed(self, name: str, images: tf.data.Dataset) -> Split:
         """Returns the features of a task's own images.
@@ -158,6 +186,9 @@ class Runner:
                         f"measure {name!r}", given, known, found.val.rows, found.val.hashes
                     )
                 bar.advance()
+        apart = splits.val.towers_apart
+        if apart:
+            left_out["text to image recall of the towers"] = apart
         meta = {
             "images": splits.counts(),
             "classes": splits.classes,
@@ -189,6 +220,7 @@ class Runner:
             project,
             queries=features.vectors,
             project_texts=project_texts,
+            among_texts=features.among_texts.get(self.encoder),
             hashes=features.hashes,
         )
 

@@ -47,8 +47,10 @@ class Split:
         rows: Int `[N]`, see below. Defaults to all rows in order.
         queries: Vectors of the single captions, `captions` being their means. Defaults to None:
             `captions` themselves.
-        project_texts: Gives captions as `Queries` in the space of `projections`, where a model of
+        project_texts: Gives captions as `Queries` in the space of `among_texts`, where a model of
             two towers is evaluated. Defaults to None.
+        among_texts: Float `[N, P]`, the images in the space of texts. Defaults to None: their
+            `projections` are there.
         hashes: Uint64 `[N]`, which tell the images apart; see `Features`. Defaults to None, where
             that is not known.
 
@@ -69,12 +71,14 @@ class Split:
         rows: np.ndarray | None = None,
         queries: Queries | None = None,
         project_texts: Callable[[], Queries] | None = None,
+        among_texts: np.ndarray | None = None,
         hashes: np.ndarray | None = None,
     ):
         self.embeddings, self.labels, self.captions = embeddings, labels, captions
         self.rows = np.arange(len(embeddings)) if rows is None else rows
         self.hashes = hashes
         self._project, self._queries, self._project_texts = project, queries, project_texts
+        self._among_texts = among_texts
 
     def __len__(self) -> int:
         return len(self.embeddings)
@@ -93,8 +97,26 @@ class Split:
 
     @functools.cached_property
     def text_projections(self) -> Queries | None:
-        """The captions where `projections` are; None but for a model of two towers."""
+        """The captions where `among_texts` are; None but for a model of two towers."""
         return None if self._project_texts is None else self._project_texts()
+
+    @property
+    def among_texts(self) -> np.ndarray:
+        """The images `[N, P]` where a model of two towers has its texts."""
+        return self.projections if self._among_texts is None else self._among_texts
+
+    @property
+    def towers_apart(self) -> str:
+        """Why images and texts of a model cannot be compared, where they cannot; else ""."""
+        if self.text_projections is None:
+            return ""
+        sizes = self.among_texts.shape[1], self.text_projections.content.shape[1]
+        if sizes[0] == sizes[1]:
+            return ""
+        return (
+            f"texts are vectors of {sizes[1]}, images of {sizes[0]}; --output_name chooses the "
+            "output that is compared with texts"
+        )
 
     def where(self, keep: np.ndarray) -> "Split":
         """Returns the images of a mask `[N]`; itself, without a copy, where all are kept."""
@@ -108,6 +130,7 @@ class Split:
             self.rows[keep],
             None if self._queries is None else self._queries.where(keep),
             None if self._project_texts is None else lambda: self.text_projections.where(keep),
+            None if self._among_texts is None else self._among_texts[keep],
             hashes=None if self.hashes is None else self.hashes[keep],
         )
 

@@ -1,4 +1,4 @@
-"""Whether training helped: one measure, its difference to the baseline, and an interval."""
+"""Whether training helped: one measure with an interval, and a warning of collapse."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from xsample_tf.evaluation.results import BASELINES, Figure, Score
+from xsample_tf.evaluation.results import BASELINES, UNTRAINED, Figure, Score
 
 # The measures that may decide, the first that there is. More is better in each, and each has a
 # score for every image. benchmarks/deciding_measure.py shows which of those without labels orders
 # checkpoints as the linear probe does.
 DECIDING = ("caption_cosine", "knn_top1")
 DRAWS = 2000
+_RANK = "rankme"
+# Of the baseline's effective rank: below it the encoder has lost much, and next to all of it.
+_MUCH, _ALL = 0.5, 0.1
 _NUMBERS_AT_A_TIME = 1 << 22
 
 
@@ -102,6 +105,40 @@ def decide(
             "sentence": sentence(known[name], interval, _named(baseline)),
         }
     return None
+
+
+def collapse(
+    scores: Mapping[str, Mapping[str, Score]], verdict: Mapping[str, Any] | None
+) -> str | None:
+    """Returns a warning where the embeddings of different images have become alike.
+
+    That is where the effective rank fell below half of the baseline's, and the encoder is not
+    better than it. A low rank by itself is none: training on few classes leaves no more than there
+    are, and serves them well. Without a deciding measure the rank has to fall below a tenth, or to
+    a line.
+
+    Args:
+        scores: By encoder, then by figure, as in `Evaluation`.
+        verdict: As `decide` gives it.
+    """
+    baseline = next((name for name in BASELINES if name in scores), None)
+    pair = [scores[name].get(_RANK) for name in ("trained", baseline) if name is not None]
+    if len(pair) < 2 or any(one is None or one.value is None for one in pair):
+        return None
+    rank, before = (one.value for one in pair)
+    if verdict is None:
+        fallen = rank < _ALL * before or (rank < 2 and rank < _MUCH * before)
+    else:
+        fallen = rank < _MUCH * before and verdict["low"] <= 0
+    if not fallen:
+        return None
+    judged = "" if verdict is None else ", and the encoder is not better"
+    return (
+        f"collapse: the effective rank is {rank:.1f}, that of the {BASELINES[baseline]} "
+        f"{'encoder ' * (baseline == UNTRAINED)}{before:.1f}{judged}: different images have become "
+        "alike; look at the target (tools/inspect_graph.py), lower learning_rate, or raise "
+        "batch_size"
+    )
 
 
 def _named(baseline: str) -> str:

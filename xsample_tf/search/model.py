@@ -14,7 +14,6 @@ from xsample_tf import text
 from xsample_tf.errors import InputError, shorten
 from xsample_tf.export import (
     TEXT_MODEL,
-    check_probe,
     find_saved_model,
     load_saved_model,
     read_card,
@@ -130,7 +129,7 @@ def _text_side(
     size = model.signatures["embed_vectors"].structured_input_signature[1]["vectors"].shape[1]
     try:
         encoder = text.load_encoder(handle)
-        check_probe(encoder, size, model.probe_text.numpy().decode(), model.probe.numpy())
+        text.check_probe(encoder, size, model.probe_text.numpy().decode(), model.probe.numpy())
     except InputError as error:
         raise InputError(
             f"text_encoder: {error}; the model was trained with {described.get('name')}, "

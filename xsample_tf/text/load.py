@@ -5,6 +5,8 @@ import pathlib
 import re
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from xsample_tf.errors import InputError, suggest
 from xsample_tf.text.encoder import TextEncoder
 from xsample_tf.text.lexical import LexicalEncoder
@@ -82,6 +84,25 @@ def load_encoder(handle: str) -> TextEncoder:
         "text encoder: expected lexical, an existing directory, a Hugging Face id OWNER/NAME or an "
         f"https:// address, received {handle!r}; {suggest(handle, known)}"
     )
+
+
+def check_probe(encoder: TextEncoder, size: int, probe_text: str, probe: np.ndarray) -> None:
+    """Raises `InputError` for another text encoder than the one that made a text's vector.
+
+    Args:
+        encoder: The one at hand.
+        size: Length T of the vectors that are expected.
+        probe_text: The text.
+        probe: Its vector `[T]`; empty where it is not known, and size alone counts.
+    """
+    same = encoder.size == size
+    if same and len(probe):
+        same = np.allclose(encoder([probe_text])[0], probe, atol=0.01)
+    if not same:
+        raise InputError(
+            f"text encoder {encoder.handle!r}: expected the one of the model's captions, of size "
+            f"{size}, received another, of size {encoder.size}"
+        )
 
 
 def graph_of(encoder: TextEncoder) -> "SentenceGraph":

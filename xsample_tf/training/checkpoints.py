@@ -160,8 +160,11 @@ def restore_encoder(
     encoder: keras.Layer,
     name: str | None,
     log: Callable[[str], None],
+    projector: keras.Layer | None = None,
 ) -> tuple[str, int]:
     """Restores the encoder of the newest readable checkpoint, or of the one called `name`.
+
+    The projector is restored too, where it is given.
 
     Returns:
         The checkpoint's name and its step.
@@ -169,7 +172,9 @@ def restore_encoder(
     Raises:
         InputError: None there, or none that can be read or that fits the encoder.
     """
-    return _restore(directory, encoder.variables, name, log)  # The first ones of the model.
+    # They are the first ones of the model.
+    more = [] if projector is None else projector.variables
+    return _restore(directory, [*encoder.variables, *more], name, log)
 
 
 def restore_model(
@@ -208,7 +213,7 @@ def find_checkpoint(
     Raises:
         InputError: None there, or none that can be read.
     """
-    names = sorted(path.name for path in _paths(directory))
+    names = sorted(path.name for path in checkpoint_paths(directory))
     if not names or name not in (None, *names):
         raise InputError(
             f"checkpoint: none named {name!r} in {directory}, {suggest(str(name), names)}"
@@ -234,7 +239,9 @@ def _readable(
         InputError: There are some, and after those taken there is none left that can be read.
     """
     # One whose step cannot be read comes first, so that it is named.
-    found = sorted(((*_inspect(path), path) for path in _paths(directory)), key=lambda one: -one[0])
+    found = sorted(
+        ((*_inspect(path), path) for path in checkpoint_paths(directory)), key=lambda one: -one[0]
+    )
     for step, damage, path in found:
         if damage:
             log(f"skipped checkpoint {path}: {damage}")
@@ -247,7 +254,8 @@ def _readable(
         )
 
 
-def _paths(directory: pathlib.Path) -> list[pathlib.Path]:
+def checkpoint_paths(directory: pathlib.Path) -> list[pathlib.Path]:
+    """Returns all checkpoints, readable or not, the best one last."""
     return [path for kind in ("step-*", "epoch-*", BEST) for path in directory.glob(kind)]
 
 

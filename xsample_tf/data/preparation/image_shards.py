@@ -235,6 +235,7 @@ def _describe(
     tally: Tally,
 ) -> manifest.Dataset:
     """Returns what `dataset.json` will say."""
+    shared = entries[0][0].split == "all" or job.source.validation_fraction is not None
     return manifest.Dataset(
         directory=str(job.output),
         splits={split: tuple(splits[split]) for split in ("train", "val") if split in splits},
@@ -244,4 +245,5 @@ def _describe(
         rejected=dict(sorted(tally.reasons.items())),
         source=job.spec,
         columns=job.builder.columns,
+        validation_fraction=job.builder.validation_fraction if shared else None,
     )

@@ -6,6 +6,7 @@ Nothing is copied, so nothing is left out either: the stream answers what cannot
 import collections
 import dataclasses
 import hashlib
+import math
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -17,10 +18,11 @@ from tqdm import tqdm
 from xsample_tf import templates
 from xsample_tf.data import manifest, records, sources, text_encoder
 from xsample_tf.data.preparation import caption_vectors
-from xsample_tf.data.preparation.journal import JOURNAL, Journal
+from xsample_tf.data.preparation.journal import JOURNAL, Journal, begun_with
 from xsample_tf.data.preparation.prepare import require_own_output
 from xsample_tf.data.preparation.shard_writer import as_input_errors, local
 from xsample_tf.data.shards import Shard, read_records
+from xsample_tf.data.sources.interpretation.splits import default_fraction
 from xsample_tf.errors import InputError, listing
 
 _CHUNK = 1 << 20  # Bytes that are hashed at a time.
@@ -77,12 +79,17 @@ def prepare_in_place(
             "in_place: expected tfds:NAME, or img2dataset:DIR with TFRecord files, received "
             f"{source}; leave --in_place out to copy it"
         )
-    splits = _split(stored.files, options.validation_fraction)
     output = local(output)
+    fraction = options.validation_fraction
+    if fraction is None and not overwrite:  # As it was begun, if it was.
+        fraction = begun_with(output).get("in_place", (None, None))[1]
+    if fraction is None:
+        fraction = _default_fraction(stored.files)
+    splits = _split(stored.files, fraction)
     require_own_output(output, overwrite)
     configuration = {
         "source": opened.fingerprint,
-        "in_place": [stored.features.captions, options.validation_fraction],
+        "in_place": [stored.features.captions, fraction],
         "template": template if opened.classes and not opened.captioned else None,
     }
     if own := sources.changed_options(source, options):
@@ -101,9 +108,22 @@ def prepare_in_place(
             ):
                 journal.add(path, entry)
         dataset = _describe(output, source, splits, stored.features, classes, opened, journal)
+        if "all" in stored.files:
+            dataset = dataclasses.replace(dataset, validation_fraction=fraction)
+            log(f"{'validation':<24}{fraction:.4g} of the files (--validation_fraction)")
         _log(dataset, log)
         manifest.write_dataset(dataset)
     return caption_vectors.add_embeddings(output, encoders, template=template, log=log)
+
+
+def _default_fraction(files: dict[str, tuple[tuple[str, int], ...]]) -> float:
+    """The share of files that has enough images, whole files as they are."""
+    every = files.get("all", ())
+    share = default_fraction(sum(count for _, count in every))
+    if share == default_fraction(0):
+        return share
+    # No more than the files can give, with one left to train on.
+    return min(math.ceil(share * len(every)), max(1, len(every) - 1)) / len(every)
 
 
 def _split(

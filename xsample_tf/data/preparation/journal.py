@@ -53,6 +53,11 @@ class Journal:
             os.fsync(file.fileno())
 
 
+def begun_with(output: pathlib.Path) -> dict:
+    """Returns the configuration of what is in a data directory, or was begun; else nothing."""
+    return next(iter(whole_lines(output / JOURNAL)), {})
+
+
 def whole_lines(path: pathlib.Path) -> list[dict]:
     """Reads a journal, and cuts off a last line that a kill left unfinished."""
     if not path.is_file():

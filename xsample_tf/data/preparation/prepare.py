@@ -1,5 +1,6 @@
 """Sources -> the data directory: shards, splits, `dataset.json`, caption vectors."""
 
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -17,8 +18,9 @@ from xsample_tf.data.preparation import (
 from xsample_tf.data.preparation.blocks import PARTS, VAL_PARTS
 from xsample_tf.data.preparation.filters import Quality
 from xsample_tf.data.preparation.image_shards import POOL, ImageShards
-from xsample_tf.data.preparation.journal import JOURNAL
+from xsample_tf.data.preparation.journal import JOURNAL, begun_with
 from xsample_tf.data.preparation.shard_writer import as_input_errors, local
+from xsample_tf.data.sources.interpretation.splits import default_fraction
 from xsample_tf.errors import InputError
 
 
@@ -47,7 +49,8 @@ def prepare(
     The same arguments on an unfinished output continue it; on a finished one they return at once.
     The bytes written depend on the source, the options, `quality` and `records_per_shard`, not on
     the runner and its workers. A source that has no split of its own gives
-    `options.validation_fraction` to "val" by hash of the files' bytes. Records of sources that are
+    `options.validation_fraction` to "val" by hash of the files' bytes; an output that was begun
+    keeps its own share. Records of sources that are
     read in their own order are arranged by `options.seed` in a second pass, which needs room for
     them twice.
 
@@ -82,15 +85,17 @@ def prepare(
     """
     options, quality = options or sources.Options(), quality or Quality()
     template = templates.CLASS_TEMPLATE if template is None else template
+    if options.validation_fraction is None and not overwrite:  # An earlier version took another.
+        begun = begun_with(local(output)).get("validation_fraction")
+        options = dataclasses.replace(options, validation_fraction=begun)
     _check(template, options.validation_fraction, records_per_shard, max_rejected_fraction)
     _check_runner(runner, beam_flags)
     caption_vectors.check_names(encoders)
     opened = sources.open_source(source, options)
     check_default(opened.columns, feature_default)
-    builder = convert.RecordBuilder(
-        template, options.validation_fraction, quality, feature_default, opened.columns
-    )
-    understanding.show(opened, builder, log)
+    fraction = _fraction(opened, options)
+    builder = convert.RecordBuilder(template, fraction, quality, feature_default, opened.columns)
+    understanding.show(opened, builder, log, split=validation_source is None)
     if dry_run:
         return None
     own_options = sources.changed_options(source, options)
@@ -120,16 +125,24 @@ def prepare(
 
 
 def _check(
-    template: str, validation_fraction: float, records_per_shard: int, max_rejected: float
+    template: str, validation_fraction: float | None, records_per_shard: int, max_rejected: float
 ) -> None:
     for name, value, right, expected in (
         ("template", template, "{}" in template, "text with {} where the class name goes"),
-        ("validation_fraction", validation_fraction, 0 <= validation_fraction < 1, "[0, 1)"),
+        ("validation_fraction", validation_fraction, 0 <= (validation_fraction or 0) < 1, "[0, 1)"),
         ("records_per_shard", records_per_shard, records_per_shard > 0, "at least 1"),
         ("max_rejected_fraction", max_rejected, 0 <= max_rejected <= 1, "[0, 1]"),
     ):
         if not right:
             raise InputError(f"{name}: expected {expected}, received {value!r}")
+
+
+def _fraction(source: sources.Source, options: sources.Options) -> float:
+    """The share of the images that validates, where the source has no split."""
+    if source.validation_fraction is not None:
+        return source.validation_fraction
+    given = options.validation_fraction
+    return default_fraction(source.counts.get("all", 0)) if given is None else given
 
 
 def _check_runner(runner: str, beam_flags: Sequence[str]) -> None:

@@ -12,7 +12,10 @@ _LONGEST_LINE = 200
 
 
 def show(
-    source: sources.Source, builder: convert.RecordBuilder, log: Callable[[str], None]
+    source: sources.Source,
+    builder: convert.RecordBuilder,
+    log: Callable[[str], None],
+    split: bool = True,
 ) -> None:
     """Logs what a source was taken for, its classes, and its first records.
 
@@ -22,6 +25,7 @@ def show(
         source: What was opened.
         builder: Turns its samples into records.
         log: Receives the lines.
+        split: Whether images of a source without splits are split. Defaults to True.
 
     Raises:
         InputError: None of the first images is where the source says.
@@ -29,6 +33,8 @@ def show(
     for line in source.understanding():
         role, colon, rest = line.partition(": ")
         log(bounded(f"{role:<23} {rest}" if colon else f"{'':<24}{line}"))
+    if split and "all" in source.counts:
+        log(f"{'validation':<24}{_shared(source.counts['all'], builder.validation_fraction)}")
     samples, classes = source.preview(SHOWN_RECORDS)
     if classes:
         names = ", ".join(map(shorten, classes.names[:_SHOWN_CLASSES]))
@@ -39,6 +45,16 @@ def show(
         log(f"{'':<24}{_in_place_of_captions(classes, builder.template)}")
     for sample in samples:
         log(bounded(f"{'record':<24}{_describe(sample, source, builder, classes)}"))
+
+
+def _shared(images: int, fraction: float) -> str:
+    """How many images validate, in words."""
+    if not fraction:
+        return "none of the images (--validation_fraction)"
+    return (
+        f"{fraction:.4g} of the {images:,} images, about {fraction * images:,.0f}, by a hash of "
+        "their bytes (--validation_fraction)"
+    )
 
 
 def _in_place_of_captions(classes: sources.Classes | None, template: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from xsample_tf.data import scenes
 from xsample_tf.data.sources.base import Classes, Options, Sample, Source, register
+from xsample_tf.data.sources.interpretation.splits import default_fraction
 from xsample_tf.errors import InputError, suggest
 
 
@@ -32,7 +33,9 @@ class Scenes(Source):
         count = self._values.pop("count")
         if count < 1:
             raise InputError(f"scenes: expected count of at least 1, received {count}")
-        held_out = round(count * options.validation_fraction)
+        given = options.validation_fraction
+        self.validation_fraction = default_fraction(count) if given is None else given
+        held_out = round(count * self.validation_fraction)
         self.classes = Classes(tuple(scenes.CLASS_NAMES), tuple(scenes.CLASS_NAMES))
         self.counts = {"train": count} | ({"val": held_out} if held_out else {})
         self.fingerprint = f"scenes {self._values}"

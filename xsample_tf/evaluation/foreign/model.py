@@ -13,6 +13,7 @@ from xsample_tf.models import XSampleModel
 from xsample_tf.models.pixels import BYTES, check_input_range, own_range
 
 EMBED_TEXT = "embed_text"  # The signature that takes strings.
+AMONG_TEXTS = "embedding"  # The output of images in the space of its vectors.
 
 
 class ForeignModel:
@@ -20,7 +21,9 @@ class ForeignModel:
 
     Images are brought to what the model takes: its range, dtype, order of axes and batch. A last
     batch that is too small is filled up. Its `variables` are the model's; its `embed_texts` takes
-    strings to float32 `[K, P]`, and is None for a model without a signature `embed_text`.
+    strings to float32 `[K, P]`, and is None for a model without a signature `embed_text`. Its
+    `embed_with_texts` gives images as `(embeddings [B, D], vectors among texts [B, P])`, and is
+    None where the embeddings are what texts are compared with, or nothing is.
 
     Args:
         model: A Keras model, or what `tf.saved_model.load` gives.
@@ -56,6 +59,7 @@ class ForeignModel:
         self._function = self.choice.function()
         self.variables = tuple(getattr(model, "variables", ()))
         self.embed_texts = _text_side(model)
+        self.embed_with_texts = self._both() if self.embed_texts else None
         height, width = self.choice.sides
         if None not in (height, width) and height != width:
             raise InputError(
@@ -90,15 +94,28 @@ class ForeignModel:
         Raises:
             InputError: The model fails on them.
         """
+        return self._call(self._function, images)
+
+    def _both(self) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]] | None:
+        """What gives the chosen output and that among texts, where these are two."""
+        signature, own = self.choice.signature, self.choice.output.name
+        names = [spec.name for spec in signature.outputs]
+        if own == AMONG_TEXTS or AMONG_TEXTS not in names:
+            return None
+        both = signature.bind(self.choice.input.name, (own, AMONG_TEXTS))
+        return lambda images: self._call(both, images)
+
+    def _call(self, function: Callable[[tf.Tensor], Any], images: Any) -> Any:
         images = tf.convert_to_tensor(images, tf.float32)
         size = self.choice.batch
         try:
             if size is None:
-                return self._embed(images)
+                return self._embed(function, images)
             parts = [images[start : start + size] for start in range(0, images.shape[0], size)]
-            return tf.concat([self._embed(self._filled(part)) for part in parts], axis=0)[
-                : images.shape[0]
-            ]
+            found = [self._embed(function, self._filled(part)) for part in parts]
+            return tf.nest.map_structure(
+                lambda *rows: tf.concat(rows, axis=0)[: images.shape[0]], *found
+            )
         except (TypeError, ValueError, tf.errors.OpError) as error:
             reason = " ".join(str(error).split())[:300]
             raise InputError(
@@ -110,7 +127,7 @@ class ForeignModel:
         rows = tf.range(self.choice.batch) % images.shape[0]
         return tf.gather(images, rows)
 
-    def _embed(self, images: tf.Tensor) -> tf.Tensor:
+    def _embed(self, function: Callable[[tf.Tensor], Any], images: tf.Tensor) -> Any:
         low, high = self.input_range
         if (low, high) != (0, 1):
             images = low + (high - low) * images
@@ -119,10 +136,12 @@ class ForeignModel:
             images = tf.round(tf.clip_by_value(images, low, high))
         if self.choice.channels_first:
             images = tf.transpose(images, [0, 3, 1, 2])
-        vectors = tf.cast(self._function(tf.cast(images, dtype)), tf.float32)
-        if vectors.shape.rank == 4:
-            vectors = tf.squeeze(vectors, [1, 2])
-        return vectors
+        return tf.nest.map_structure(_as_rows, function(tf.cast(images, dtype)))
+
+
+def _as_rows(vectors: tf.Tensor) -> tf.Tensor:
+    vectors = tf.cast(vectors, tf.float32)
+    return tf.squeeze(vectors, [1, 2]) if vectors.shape.rank == 4 else vectors
 
 
 def opened(encoder: Any) -> Any:

@@ -29,13 +29,14 @@ class Signature:
         name: Its name.
         inputs: Named specs of the tensors that it takes.
         outputs: Named specs of those that it gives.
-        bind: Of the names of an input and of an output: the function from the one to the other.
+        bind: Of the names of an input and of an output: the function from the one to the other. Of
+            a SavedModel's signature also of several outputs, in a tuple.
     """
 
     name: str
     inputs: tuple[tf.TensorSpec, ...]
     outputs: tuple[tf.TensorSpec, ...]
-    bind: Callable[[str, str], Callable[[tf.Tensor], tf.Tensor]] = dataclasses.field(repr=False)
+    bind: Callable[[str, Any], Callable[[tf.Tensor], Any]] = dataclasses.field(repr=False)
 
     def __str__(self) -> str:
         """The signature as `name(input) -> output`, with dtypes and shapes."""
@@ -168,9 +169,14 @@ def _of_saved(name: str, function: Any) -> Signature:
     """A signature of a SavedModel."""
     inputs = function.structured_input_signature[1]
 
-    def bind(input: str, output: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    def bind(input: str, output: str | tuple[str, ...]) -> Callable[[tf.Tensor], Any]:
         switches = {key: tf.constant(False) for key in inputs if key != input}
-        return lambda pixels: function(**switches, **{input: pixels})[output]
+
+        def call(pixels: tf.Tensor) -> Any:
+            given = function(**switches, **{input: pixels})
+            return tf.nest.map_structure(given.__getitem__, output)
+
+        return call
 
     return Signature(name, _specs(inputs), _specs(function.structured_outputs), bind)
 

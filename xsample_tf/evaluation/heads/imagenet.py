@@ -116,7 +116,7 @@ def imagenet_head(runner: Runner, choice: str) -> ImageNetHead | None:
     Raises:
         InputError: As `check_head`; or an encoder whose outputs are not 1,000 scores.
     """
-    if choice == "zero_shot" and runner.encoder != "trained":
+    if choice == "zero_shot" and runner.embed_texts is None:
         return None
     return runner.once(f"imagenet_head {choice}", lambda: _make(runner, choice))
 
@@ -128,7 +128,7 @@ def _make(runner: Runner, choice: str) -> ImageNetHead:
     if choice == "zero_shot":
         names = [one.name for one in tables.imagenet_classes()]
         weights = zero_shot_weights(
-            runner.settings.embed_texts, names, tables.prompt_templates()[_TEMPLATES]
+            runner.embed_texts, names, tables.prompt_templates()[_TEMPLATES]
         )
         return ImageNetHead(
             lambda embeddings: zero_shot_scores(embeddings, weights),

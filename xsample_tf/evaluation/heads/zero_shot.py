@@ -13,7 +13,7 @@ _BATCH = 512  # Texts at a time.
 
 def check_texts(runner: Runner, what: str) -> None:
     """Raises `InputError` where the model embeds no texts."""
-    if runner.settings.embed_texts is None:
+    if runner.embed_texts is None:
         raise InputError(
             f"{what}: expected a model of images and texts, whose SavedModel has a signature "
             "embed_text, received one of images alone; --probes=linear fits a classifier"

@@ -10,6 +10,7 @@ from xsample_tf.data.views.decode import decode_image
 from xsample_tf.evaluation.images.counts import check_count
 from xsample_tf.evaluation.images.image_list import ImageList
 from xsample_tf.evaluation.runner import Runner
+from xsample_tf.evaluation.splits import Split
 
 View = Callable[[tf.Tensor], tf.Tensor]
 
@@ -19,6 +20,20 @@ def embed_list(
 ) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
     """Returns the embeddings of the images that can be decoded.
 
+    Args and errors are those of `embed_split`.
+
+    Returns:
+        Float32 `[M, D]`, the rows of the list, int64 `[M]`, and what was left out with its reason.
+    """
+    found, left_out = embed_split(runner, name, images, partial, view)
+    return found.embeddings, found.labels, left_out
+
+
+def embed_split(
+    runner: Runner, name: str, images: ImageList, partial: bool = False, view: View | None = None
+) -> tuple[Split, dict[str, str]]:
+    """Returns the features of the images that can be decoded.
+
     Args:
         runner: Of one encoder.
         name: What the images are called in messages; one name for the same images.
@@ -27,7 +42,8 @@ def embed_list(
         view: Image uint8 `[H, W, 3]` to float32 `[S, S, 3]`. Defaults to the evaluation view.
 
     Returns:
-        Float32 `[M, D]`, the rows of the list, int64 `[M]`, and what was left out with its reason.
+        The features of M images, their rows in the list in place of labels, and what was left out
+        with its reason.
 
     Raises:
         InputError: Images that cannot be decoded, or embeddings that are not finite.
@@ -50,7 +66,7 @@ def embed_list(
     left_out = check_count(
         name, len(found), len(images), images.where, partial, "images that can be decoded"
     )
-    return found.embeddings, found.labels, left_out
+    return found, left_out
 
 
 def as_they_are(size: int) -> View:

@@ -12,10 +12,18 @@ DIVERGENCE_BATCH = 256
 
 @MEASURES.register("kl")
 class GraphDivergence(Measure):
-    """KL divergence from the caption graph to that of the images, as the loss compares them."""
+    """KL divergence from the caption graph to that of the images, as the loss compares them.
+
+    The metric `kl` of training is another number: of views, to the target of the batch at hand.
+    """
 
     figures = (
-        Figure("kl", "KL of the {kl_of} to the caption graph, nats (lower is better)", brief="KL"),
+        Figure(
+            "kl",
+            f"KL of the {{kl_of}} to val's captions, {DIVERGENCE_BATCH} images at a time, nats "
+            "(lower is better)",
+            last=True,
+        ),
     )
     needs = ("captions",)
 

@@ -19,8 +19,8 @@ class TowerRecall(Measure):
     def run(self, features: Splits) -> dict[str, Score]:
         """Returns recall at 1, 5 and 10; nothing where there is no text tower, or no caption."""
         texts = features.val.text_projections
-        if texts is None:
+        if texts is None or features.val.towers_apart:
             return {}
-        queries, images = unit_rows(texts.content), unit_rows(features.val.projections)
+        queries, images = unit_rows(texts.content), unit_rows(features.val.among_texts)
         found = text_recall(queries, texts.images, images)
         return {f"tower_recall_at_{k}": score for k, score in found.items()}

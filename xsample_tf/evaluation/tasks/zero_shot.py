@@ -78,15 +78,15 @@ class ZeroShot(Task):
 
     def run(self, runner: Runner) -> Outcome:
         """Returns the accuracies of the model; nothing of an untrained one, which has no texts."""
-        if runner.encoder != "trained":
+        if runner.embed_texts is None:
             return Outcome({})
         labelled = runner.data.having(("labels",))
         if labelled is None:
             raise InputError("zero_shot: expected 2 labelled images or more, received fewer")
-        val, embed, found = labelled.val, runner.settings.embed_texts, {}
+        val, embed, found = labelled.val, runner.embed_texts, {}
         for prefix, templates in (("", self._templates), ("single_", [SINGLE])):
             weights = zero_shot_weights(embed, self._names, templates)
-            scores = zero_shot_scores(val.embeddings, weights)
+            scores = zero_shot_scores(val.among_texts, weights)
             for top in (1, 5) if not prefix and len(self._names) > 5 else (1,):
                 right = hits(scores, val.labels, top).astype("float32")
                 chance = top / len(self._names)
