@@ -173,9 +173,19 @@ def checked(
 
 
 def of_images(scores: Mapping[str, Score], hashes: np.ndarray | None) -> dict[str, Score]:
-    """Returns a task's scores with the hashes of their images, uint64 `[N]`."""
+    """Returns a task's scores with the hashes of their images.
+
+    Args:
+        scores: By figure.
+        hashes: Of the images, uint64 `[N]`, among which a score's `rows` choose where it has them.
+            None where they are not known.
+    """
+    if hashes is None:
+        return dict(scores)
     return {
-        name: score if score.per_image is None else dataclasses.replace(score, hashes=hashes)
+        name: score
+        if score.per_image is None
+        else dataclasses.replace(score, hashes=hashes if score.rows is None else hashes[score.rows])
         for name, score in scores.items()
     }
 

@@ -173,6 +173,27 @@ def test_runs_that_differ_in_the_seed_alone_are_one(tmp_path):
     assert f"By the seeds its standard error is {error:.3f}." in page
 
 
+def test_evaluations_know_the_run_that_they_are_of(tmp_path):
+    """By the run that the export is in, or by the export's own card where it was moved."""
+    paths = []
+    for seed in (0, 1):
+        export = tmp_path / f"run-{seed}" / "export"
+        export.mkdir(parents=True)
+        settings = {"seed": seed, "rate": 1}
+        if seed:
+            (export / "model_card.json").write_text(json.dumps({"settings": settings}))
+        else:
+            (export.parent / "options.json").write_text(json.dumps(settings))
+            (export.parent / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
+        model = str(export / "saved_model")
+        path = tmp_path / f"evaluation-{seed}"
+        paths.append(write_run(path, {"caption_cosine": cosines(seed)}, model=model))
+    runs = read_runs(paths)
+    assert [run.settings["seed"] for run in runs] == [0, 1]
+    assert [len(run.lines) for run in runs] == [1, 0]
+    assert [group.name for group in group_by_settings(runs)] == ["evaluation"]
+
+
 def test_the_same_seed_twice_is_no_seed_more():
     meta = {"meta": {"data_dir": "d"}}
     runs = [Run(f"r{i}", meta, ImageScores({}, {}), {"seed": 0, "rate": 1}) for i in (0, 1)]

@@ -135,13 +135,15 @@ def comparison_page(directories: Sequence[str], command: str = "") -> str:
         "Classes, neighbours, map and spectrum: each evaluation's own report.html has them.",
     ]
     known = {figure.name: figure for figure in figures}
+    # Model and seed are each run's own.
+    common = found[0].results["meta"] | {"model": None, "seed": None}
     verdicts = [_verdict(columns, number, compared, known) for number in range(1, len(columns))]
     return _page(
         "Runs side by side: " + ", ".join(column.name for column in columns),
         [one for one in verdicts if one],
         "No verdict: it needs runs of other settings, and captions or labels.",
         found,
-        [("runs", _named(groups)), *_facts(found[0].results["meta"], command)],
+        [("runs", _named(groups)), *_facts(common, command)],
         parts,
     )
 
@@ -252,7 +254,8 @@ def _named(groups: Sequence[Group]) -> str:
 
 
 def _facts(meta: dict[str, Any], command: str) -> list[tuple[str, str]]:
-    pairs = [("model", meta.get("model", "")), ("data", meta["data_dir"] or "")]
+    seed = meta["seed"]
+    pairs = [("model", meta.get("model") or ""), ("data", meta["data_dir"] or "")]
     if "images" in meta:
         counts = ", ".join(f"{count:,} of {split}" for split, count in meta["images"].items())
         pairs.append(("images", f"{counts}, at {meta['image_size']} pixels"))
@@ -260,7 +263,7 @@ def _facts(meta: dict[str, Any], command: str) -> list[tuple[str, str]]:
     pairs += [
         ("limit", f"{limit:,} images of a split" if limit else ""),
         ("caption vectors", meta.get("text_encoder") or ""),
-        ("seed", str(meta["seed"])),
+        ("seed", "" if seed is None else str(seed)),
         ("made", f"{datetime.datetime.now():%Y-%m-%d %H:%M} by xsample_tf {__version__}"),
         ("command", command),
     ]

@@ -13,6 +13,8 @@ from xsample_tf.evaluation.report_page.score_file import NAME, ImageScores
 
 # Settings in which runs of one configuration may differ.
 _OF_A_RUN = ("seed", "run_dir")
+# What evaluations of one configuration have in common.
+_OF_AN_EVALUATION = ("data_dir", "image_size", "limit", "checkpoint", "step", "layer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,11 +115,14 @@ def _read_run(path: pathlib.Path, name: str) -> Run:
             f"compare: expected a directory with the results.json and {NAME} that tools/train.py "
             f"or tools/evaluate.py wrote, received {path} ({type(error).__name__}: {error})"
         ) from error
-    # An evaluation of a run's export lies elsewhere; what it was trained with is known by the card.
-    settings, run = _read_json(path / "options.json"), path
-    if not settings:
-        export = pathlib.Path(results["meta"].get("model") or path).parent
-        settings, run = _read_json(export / "model_card.json").get("settings", {}), export.parent
+    # An evaluation of a run, or of its export, lies elsewhere.
+    model = pathlib.Path(results["meta"].get("model") or path)
+    for run in (path, model, model.parent.parent):
+        settings = _read_json(run / "options.json")
+        if settings:
+            break
+    else:
+        settings = _read_json(model.parent / "model_card.json").get("settings", {})
     return Run(name, results, ImageScores.read(path / NAME), settings, read_lines(run))
 
 
@@ -134,7 +139,7 @@ def _configuration(run: Run) -> str | None:
     if not run.settings:
         return None
     settings = {name: value for name, value in run.settings.items() if name not in _OF_A_RUN}
-    meta = {name: run.results["meta"].get(name) for name in ("data_dir", "image_size", "limit")}
+    meta = {name: run.results["meta"].get(name) for name in _OF_AN_EVALUATION}
     return json.dumps([settings, meta], sort_keys=True)
 
 

@@ -157,7 +157,7 @@ class ImageNet(Task):
             if real is None:
                 left_out["ReaL"] = "no image is called ILSVRC2012_val_00000001.JPEG and so on"
             else:
-                scores |= of_images({"real_top1": real}, images.hashes(rows[real.rows]))
+                scores |= of_images({"real_top1": real}, images.hashes(rows))
         meta = {"from": images.where, "images": int(use.sum()), "classes": len(classes)}
         top1 = scores.get(f"{one.name}_top1")
         warnings = () if top1 is None else order_alarm(one.option, top1.value, top1.chance, head)
