@@ -34,8 +34,7 @@ class Features:
         captions: Caption vectors float32 `[N, T]`, zero where there is none; None without vectors.
         vectors: Those of the single captions, float32 `[K, T]`; None where they were not read.
         texts: The captions themselves, strings `[K]`; None where they were not read.
-        hashes: Uint64 `[N]`, which tell images apart wherever they are evaluated: of the keys, or
-            of the pixels of images that have none.
+        hashes: Uint64 `[N]`, which tell images apart: of their keys, else of their pixels.
     """
 
     embeddings: dict[str, np.ndarray]
@@ -142,9 +141,8 @@ def embed_batches(
 
     Args:
         embedders: As for `extract`.
-        batches: Dicts of "image" float32 `[b, S, S, 3]`, and perhaps "key" string `[b]`, "label"
-            int `[b]` and "embedding" float `[b, T]`, the images' caption vectors, and "texts" and
-            "vectors" as `data.load_images` gives them.
+        batches: Dicts of "image" float32 `[b, S, S, 3]`, and perhaps "key", "label", "embedding",
+            "texts" and "vectors" as `data.load_images` gives them.
         name: What the images are called in messages.
         batch_size: A smaller batch is filled up, so that each encoder compiles once.
         total: How many images there are, where that is known.
@@ -193,8 +191,8 @@ def embed_batches(
 
 def hashes_of(images: Iterable[bytes | np.ndarray]) -> np.ndarray:
     """Returns hashes uint64 `[N]` of images' keys, or of their pixels."""
-    digests = [hashlib.blake2b(image, digest_size=8).digest() for image in images]
-    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
+    digests = b"".join(hashlib.blake2b(image, digest_size=8).digest() for image in images)
+    return np.frombuffer(digests, "<u8").astype(np.uint64)
 
 
 def _flat(ragged: list[tf.RaggedTensor]) -> tuple[np.ndarray, np.ndarray]:

@@ -62,13 +62,6 @@ def figures_table(
     return table(head, rows, "Figures of the encoders and their differences")
 
 
-def differences(figure: Figure, interval: Interval) -> str:
-    """Returns a difference with its interval as text."""
-    unit = " points" if "%" in figure.format else ""
-    low, high = signed(figure, interval.low), signed(figure, interval.high)
-    return f"{signed(figure, interval.mean)}{unit} [{low}, {high}]"
-
-
 def signed(figure: Figure, value: float) -> str:
     """Returns a number as the figure writes it, with its sign and without a percent sign."""
     return f"{MINUS if value < 0 else '+'}{unsigned(figure, abs(value))}"
@@ -102,4 +95,7 @@ def _difference(figure: Figure, interval: Interval | None, end: float, reason: s
         f'<span class="span" aria-hidden="true"><i style="left:{min(left, 100 - width):.1f}%;'
         f'width:{width:.1f}%"></i></span>'
     )
-    return Cell(differences(figure, interval), f"number {clear}", bar)
+    unit = " points" if "%" in figure.format else ""
+    low, high = signed(figure, interval.low), signed(figure, interval.high)
+    text = f"{signed(figure, interval.mean)}{unit}"
+    return Cell(text, f"number {clear}", f' <span class="range">[{low}, {high}]</span>{bar}')
