@@ -173,6 +173,22 @@ def test_runs_that_differ_in_the_seed_alone_are_one(tmp_path):
     assert f"By the seeds its standard error is {error:.3f}." in page
 
 
+def test_seeds_on_other_images_are_refused(tmp_path):
+    paths = [
+        write_run(
+            tmp_path / f"seed-{seed}",
+            {"caption_cosine": cosines(0)},
+            keys=np.arange(IMAGES) + seed,
+            settings={"seed": seed},
+        )
+        for seed in (0, 1)
+    ]
+    with pytest.raises(
+        InputError, match="of the same images, and those of the seeds of seed differ"
+    ):
+        evaluation.comparison_page(paths)
+
+
 def test_evaluations_know_the_run_that_they_are_of(tmp_path):
     """By the run that the export is in, or by the export's own card where it was moved."""
     paths = []

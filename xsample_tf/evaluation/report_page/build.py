@@ -58,7 +58,7 @@ def evaluation_page(
     """
     results = found.as_dict()
     lines = runs.read_lines(pathlib.Path(run_dir)) if run_dir else []
-    run = Run(name, results, ImageScores.of(found.scores), lines=lines)
+    run = Run(name, results, ImageScores.of(found.scores).in_one_order(), lines=lines)
     columns = [Column("trained", ((run, "trained"),))]
     baseline = next((one for one in BASELINES if one in results), None)
     if baseline is not None:

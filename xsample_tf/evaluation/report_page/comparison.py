@@ -44,7 +44,7 @@ class Column:
             own = run.scores.hashes.get(figure)
             if scores is None:
                 return "no mean over images"
-            if own is None:
+            if own is None or len(own) != len(scores):
                 return "its task does not say which images its scores are of"
             hashes = own if hashes is None else hashes
             rows = _rows_of(hashes, own)
@@ -106,11 +106,17 @@ def compare(columns: Sequence[Column], figures: Sequence[str], reference: int = 
 
 
 def check_comparable(columns: Sequence[Column], found: Comparison) -> None:
-    """Refuses columns that have no image in common with the first one.
+    """Refuses columns that have no image in common with the first one, and seeds that have none.
 
     Raises:
-        InputError: Another column has not one figure of the same images.
+        InputError: Not one figure is of the same images.
     """
+    for number, column in enumerate(columns):
+        if len(column.members) > 1 and not any(one == number for one, _ in found.own):
+            raise InputError(
+                f"compare: expected evaluations of the same images, and those of the seeds of "
+                f"{column.name} differ; evaluate them on one --data_dir"
+            )
     for number, column in enumerate(columns[1:], 1):
         if not any(one == number for one, _ in found.differences):
             reasons = {why for (one, _), why in found.reasons.items() if one == number}

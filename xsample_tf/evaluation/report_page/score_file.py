@@ -50,6 +50,18 @@ class ImageScores:
         }
         return cls(values, hashes)
 
+    def in_one_order(self) -> "ImageScores":
+        """Returns the same with places in place of hashes where there are none.
+
+        Encoders of one evaluation are scored on the same images in the same order.
+        """
+        places = {
+            name: np.arange(len(values), dtype=np.uint64)
+            for figures in self.scores.values()
+            for name, values in figures.items()
+        }
+        return ImageScores(self.scores, places | self.hashes)
+
     def write(self, path: str | os.PathLike) -> None:
         """Writes them as an `.npz` of NumPy, which has no pickled objects.
 
