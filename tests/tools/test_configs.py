@@ -126,7 +126,11 @@ def test_config_runs_two_steps(config, prepared, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(training, "train", functools.partial(training.train, finish=False))
     nothing = evaluation.Evaluation({"trained": {}}, {})
     monkeypatch.setattr(evaluation, "run_tasks", lambda *arguments, **more: nothing)
-    printed = run_two_steps(config, prepared, tmp_path, capsys)
+    # Its own start is a run of another config.
+    more = ["--init_from=keras.applications:ResNet50:imagenet"] * (config.stem == "finetune")
+    printed = run_two_steps(config, prepared, tmp_path, capsys, *more)
+    supervised = "--objective=cross_entropy" in config.read_text()
+    assert ("told apart by a linear classifier" in printed) == supervised
     weights = float(re.search(r"(\d+\.\d) M weights", printed).group(1))
     assert (weights > 20) == (config.stem == REAL)
 

@@ -219,7 +219,7 @@ class Extractor:
 
     def __init__(self, embedders: Mapping[str, Embed], settings: Settings, image_size: int):
         self.settings, self.image_size = settings, image_size
-        self._embedders = embedders
+        self.embedders = embedders
         self._images: dict[str, Features] = {}
 
     @functools.cached_property
@@ -245,7 +245,7 @@ class Extractor:
         settings = self.settings
         return {
             split: extract(
-                self._embedders,
+                self.embedders,
                 self.dataset.directory,
                 split,
                 self.image_size,
@@ -276,7 +276,7 @@ class Extractor:
             count = int(images.cardinality())
             total = count if count >= 0 else None
             self._images[name] = embed_batches(
-                self._embedders, batches, name, size, total, self.settings.log
+                self.embedders, batches, name, size, total, self.settings.log
             )
         return self._images[name]
 

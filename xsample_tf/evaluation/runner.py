@@ -12,7 +12,7 @@ from xsample_tf.data.text_encoder import TextEncoder
 from xsample_tf.errors import InputError
 from xsample_tf.evaluation.candidates import TextEmbedder
 from xsample_tf.evaluation.caption_map import CaptionMap
-from xsample_tf.evaluation.features import Extractor, Features
+from xsample_tf.evaluation.features import Embed, Extractor, Features
 from xsample_tf.evaluation.measures.base import Measure
 from xsample_tf.evaluation.probes.logistic_regression import LinearProbe
 from xsample_tf.evaluation.results import Outcome, Score, checked
@@ -75,6 +75,17 @@ class Runner:
     def captions(self) -> str | TextEncoder | None:
         """The text encoder of the data directory's caption vectors, or its name; None without."""
         return self._extractor.captions
+
+    @property
+    def embedder(self) -> Embed:
+        """The encoder: images float32 `[B, S, S, 3]` in [0, 1] to embeddings `[B, D]`."""
+        embed = self._extractor.embedders[self.encoder]
+
+        def embeddings(images: tf.Tensor) -> np.ndarray:
+            found = embed(images)  # Of two towers also the images among texts.
+            return np.asarray(found[0] if isinstance(found, tuple) else found, np.float32)
+
+        return embeddings
 
     def encode_captions(self, captions: Sequence[str]) -> np.ndarray:
         """Returns vectors float32 `[K, T]` of captions, as those of the data directory are.

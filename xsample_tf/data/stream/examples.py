@@ -22,7 +22,7 @@ def check_draw(captions: str, seed: int) -> None:
 
 
 def key_hash(parsed: dict[str, tf.Tensor]) -> tf.Tensor:
-    """An int32 of the image's key."""
+    """An int32 of the image's key; of several keys `[B]`, `[B]`."""
     return tf.cast(tf.strings.to_hash_bucket_fast(parsed["key"], 2**31 - 1), tf.int32)
 
 

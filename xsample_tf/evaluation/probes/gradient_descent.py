@@ -4,13 +4,13 @@ Classifiers of all rates of the grid are fitted at once: features are read once 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from xsample_tf.errors import InputError
-from xsample_tf.evaluation.linear_algebra import standardization
+from xsample_tf.evaluation.linear_algebra import Standardization, standardization
 from xsample_tf.evaluation.probes.logistic_regression import LinearProbe
 from xsample_tf.evaluation.ranking import accuracy
 from xsample_tf.progress import Progress, say
@@ -23,7 +23,7 @@ RATES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # For 256 images.
 _BATCH = 4096
 _MOMENTUM = 0.9
 _DECAY = 1e-6
-_MOST_HELD = 10_000  # Images that rates are compared on.
+MOST_HELD = 10_000  # Images that rates are compared on.
 _TILE = 8192
 
 
@@ -69,10 +69,10 @@ def fit_by_gradient_descent(
         )
     standardize = standardization(features)
     random = np.random.default_rng(seed)
-    count = min(max(1, len(features) // 10), _MOST_HELD)
+    count = min(max(1, len(features) // 10), MOST_HELD)
     held, kept = np.split(random.permutation(len(features)), [count])
     batch_size = min(batch_size, len(kept))
-    problem = _Classifiers(features.shape[1], classes, np.array(rates) * batch_size / 256)
+    problem = Classifiers(features.shape[1], classes, rates, batch_size)
     steps = epochs * (len(kept) // batch_size)
     with Progress("linear probe by gradient descent", steps, "steps", log) as progress:
         for step in range(steps):
@@ -80,39 +80,35 @@ def fit_by_gradient_descent(
             if place == 0:
                 order = random.permutation(kept)
             rows = np.sort(order[place : place + batch_size])  # In the order of a file.
-            share = 0.5 * (1 + math.cos(math.pi * step / steps))
-            problem.step(standardize(features[rows]), labels[rows], share)
+            problem.step(standardize(features[rows]), labels[rows], cosine(step / steps))
             progress.advance()
-    found = [
-        accuracy(np.concatenate(scores), labels[held])
-        for scores in zip(
-            *(
-                problem.scores(standardize(features[part]))
-                for part in np.split(held, range(_TILE, len(held), _TILE))
-            ),
-            strict=True,
-        )
-    ]
-    best = int(np.argmax(found))
-    if best in (0, len(rates) - 1) and len(rates) > 1:
-        say(log, f"linear_sgd: the best rate, {rates[best]:g}, is at an end of the grid {rates}")
-    weights, bias = problem.classifier(best)
-    text = (
-        f"SGD, rate {rates[best]:g} for 256 images ({problem.rates[best]:g} for {batch_size}), "
-        f"{epochs} epochs"
-    )
-    return LinearProbe(weights, bias, standardize, _DECAY, text)
+    parts = np.split(held, range(_TILE, len(held), _TILE))
+    held_features = (standardize(features[part]) for part in parts)
+    return problem.best(held_features, labels[held], standardize, epochs, "linear_sgd", log)
 
 
-class _Classifiers:
-    """R linear classifiers side by side, each with its rate."""
+def cosine(done: float) -> float:
+    """Returns the share of the rate that is left when a share of the steps is done."""
+    return 0.5 * (1 + math.cos(math.pi * done))
 
-    def __init__(self, size: int, classes: int, rates: np.ndarray):
-        self.rates, self._classes = rates, classes
+
+class Classifiers:
+    """R linear classifiers side by side, each with its rate, by SimCLR's rule.
+
+    Args:
+        size: D.
+        classes: C.
+        rates: For 256 images.
+        batch_size: Images in a step.
+    """
+
+    def __init__(self, size: int, classes: int, rates: Sequence[float], batch_size: int):
+        self._per_256, self._batch_size, self._classes = tuple(rates), batch_size, classes
+        self.rates = np.array(rates) * batch_size / 256
         count = len(rates) * classes
         self._weights, self._bias = (tf.Variable(tf.zeros(s)) for s in ([size, count], [count]))
         self._moved, self._moved_bias = (tf.Variable(tf.zeros_like(v)) for v in self._variables)
-        self._column_rates = tf.constant(np.repeat(rates, classes), tf.float32)
+        self._column_rates = tf.constant(np.repeat(self.rates, classes), tf.float32)
         self._update = tf.function(self._update_variables, reduce_retracing=True)
 
     @property
@@ -120,7 +116,7 @@ class _Classifiers:
         return self._weights, self._bias
 
     def step(self, features: np.ndarray, labels: np.ndarray, share: float) -> None:
-        """Moves all classifiers by a batch, at a share of their rates."""
+        """Moves all classifiers by a batch `[b, D]`, labels `[b]`, at a share of their rates."""
         self._update(tf.constant(features), tf.constant(labels, tf.int32), tf.constant(share))
 
     def scores(self, features: np.ndarray) -> list[np.ndarray]:
@@ -129,10 +125,39 @@ class _Classifiers:
         logits = np.where(np.isfinite(logits), logits, -np.inf)
         return np.split(logits, len(self.rates), axis=1)
 
-    def classifier(self, place: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns weights `[D, C]` and bias `[C]` of one of them."""
-        columns = slice(place * self._classes, (place + 1) * self._classes)
-        return self._weights.numpy()[:, columns], self._bias.numpy()[columns]
+    def best(
+        self,
+        held: Iterable[np.ndarray],
+        labels: np.ndarray,
+        standardize: Standardization,
+        epochs: int,
+        name: str,
+        log: Callable[[str], None],
+    ) -> LinearProbe:
+        """Returns the classifier that is right most often on images that none has seen.
+
+        Args:
+            held: Their features, in parts `[n, D]`, standardised.
+            labels: Their labels `[N]`.
+            standardize: What comes before the classifiers.
+            epochs: How many were taken.
+            name: Of the probe, for messages.
+            log: Receives a line where the best rate is at an end of the grid.
+        """
+        found = [
+            accuracy(np.concatenate(scores), labels)
+            for scores in zip(*(self.scores(part) for part in held), strict=True)
+        ]
+        best, rates = int(np.argmax(found)), self._per_256
+        if best in (0, len(rates) - 1) and len(rates) > 1:
+            say(log, f"{name}: the best rate, {rates[best]:g}, is at an end of the grid {rates}")
+        columns = slice(best * self._classes, (best + 1) * self._classes)
+        text = (
+            f"SGD, rate {rates[best]:g} for 256 images ({self.rates[best]:g} for "
+            f"{self._batch_size}), {epochs} epochs"
+        )
+        weights, bias = self._weights.numpy()[:, columns], self._bias.numpy()[columns]
+        return LinearProbe(weights, bias, standardize, _DECAY, text)
 
     def _update_variables(self, features: tf.Tensor, labels: tf.Tensor, share: tf.Tensor) -> None:
         logits = tf.matmul(features, self._weights) + self._bias
