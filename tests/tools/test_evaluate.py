@@ -98,7 +98,7 @@ def test_evaluations_stand_side_by_side_without_a_model(repository, with_own, tm
     done = evaluate(repository, f"--compare={first},{second}", f"--output={tmp_path / 'both'}")
     assert done.returncode == 2
     error = done.stderr.strip().splitlines()[-1]
-    assert error == f"error: {second}/scores.npz: expected the scores of an evaluation, found none"
+    assert error.startswith(f"error: {second}/scores.npz: expected the scores of an evaluation")
 
 
 def test_a_task_of_ones_own_is_run_with_its_flag(with_own):

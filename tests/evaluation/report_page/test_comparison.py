@@ -210,6 +210,37 @@ def test_evaluations_know_the_run_that_they_are_of(tmp_path):
     assert [group.name for group in group_by_settings(runs)] == ["evaluation"]
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("a/seed-0", "a/seed-1"), "a"),
+        (("run-10", "run-11"), "run"),
+        (("cifar100", "cifar100/seed-1"), "cifar100"),
+        (("cifar100_0", "cifar100_1"), "cifar100"),
+        (("x", "y"), "x and 1 more"),
+    ],
+)
+def test_seeds_are_called_by_what_their_names_share(names, expected):
+    runs = [
+        Run(name, {"meta": {}}, ImageScores({}, {}), {"seed": seed})
+        for seed, name in enumerate(names)
+    ]
+    assert [group.name for group in group_by_settings(runs)] == [expected]
+
+
+def test_a_figure_that_a_seed_lacks_has_no_interval(tmp_path):
+    paths = []
+    for name, seed in (("a", 0), ("b", 0), ("b", 1)):
+        scores = {"caption_cosine": cosines(seed)}
+        scores |= {} if seed else {"knn_top1": cosines(2)}
+        settings = {"seed": seed, "name": name}
+        paths.append(write_run(tmp_path / name / f"{seed}", scores, settings=settings))
+    columns = columns_of(*paths)
+    found = compare(columns, ["caption_cosine", "knn_top1"])
+    assert found.reasons == {(1, "knn_top1"): "not all seeds have it"}
+    assert set(found.differences) == {(1, "caption_cosine")}
+
+
 def test_the_same_seed_twice_is_no_seed_more():
     meta = {"meta": {"data_dir": "d"}}
     runs = [Run(f"r{i}", meta, ImageScores({}, {}), {"seed": 0, "rate": 1}) for i in (0, 1)]

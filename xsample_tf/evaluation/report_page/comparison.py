@@ -42,6 +42,8 @@ class Column:
         for run, encoder in self.members:
             scores = run.scores.scores.get(encoder, {}).get(figure)
             own = run.scores.hashes.get(figure)
+            if run.results[encoder].get(figure) is None:
+                return "not all seeds have it"
             if scores is None:
                 return "no mean over images"
             if own is None or len(own) != len(scores):

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -149,5 +150,7 @@ def _common_name(runs: Sequence[Run]) -> str:
     parents = {os.path.dirname(run.name) for run in runs}
     if len(parents) == 1 and parents != {""}:
         return parents.pop()
-    prefix = os.path.commonprefix([run.name for run in runs]).rstrip("-_./0123456789")
+    # Without the seed at its end: of run-10 and run-11 it is run.
+    prefix = os.path.commonprefix([run.name for run in runs])
+    prefix = re.sub(r"[-_./]\d*$", "", prefix)
     return prefix or f"{runs[0].name} and {len(runs) - 1} more"

@@ -111,7 +111,10 @@ class ImageScores:
                 scores.setdefault(encoder, {})[name] = values
             hashes = {name: sets[f"images:{number}"] for name, number in head["images"].items()}
         except FileNotFoundError:
-            raise InputError(f"{path}: expected the scores of an evaluation, found none") from None
+            raise InputError(
+                f"{path}: expected the scores of an evaluation, found none; tools/evaluate.py "
+                "--model=RUN writes them"
+            ) from None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(
                 f"{path}: expected the scores of an evaluation, received a file that cannot be "
