@@ -39,6 +39,7 @@ setup(
     },
     package_data={
         "xsample_tf_tools.configs": ["*.flags"],
+        "xsample_tf.evaluation.report_page": ["*.html", "*.css", "*.js"],
         "xsample_tf.evaluation.tables": ["*.json", "*.md", "*.tsv", "*.xz"],
         "xsample_tf.graphs": ["taxonomies/*"],
         "xsample_tf.pages": ["*.html", "*.css", "*.js"],

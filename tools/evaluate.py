@@ -4,16 +4,19 @@
     python tools/evaluate.py --model=SAVED_MODEL --data_dir=data/cifar100 --probes=knn,linear
     python tools/evaluate.py --model=runs/first --checkpoint=all --data_dir=data/own --output=all
     python tools/evaluate.py --model=their.keras --input_range=-1,1 --data_dir=data/own --output=out
+    python tools/evaluate.py --compare=runs/first,runs/second --output=comparison
 
-Writes results.json, report.md and, of the data directory, neighbours.png into --output. An export's
-encoder stands beside the same architecture untrained, or beside the weights that its run started
-from. Measures and tasks of your own join by --import.
+Writes results.json, scores.npz, report.md, report.html and, of the data directory, neighbours.png
+into --output. An export's encoder stands beside the same architecture untrained, or beside the
+weights that its run started from. Measures and tasks of your own join by --import. --compare puts
+evaluations side by side that runs and this tool have written, and needs no model.
 """
 
 import json
 import pathlib
+import shlex
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import command_line
 import model_flags
@@ -23,6 +26,7 @@ from absl import flags
 from xsample_tf import data, evaluation, text, training
 from xsample_tf.errors import InputError
 from xsample_tf.evaluation import MEASURES, TASKS
+from xsample_tf.files import write_text
 
 # Of features that are held at a time, of all checkpoints that are compared.
 _MOST_BYTES = 8 << 30
@@ -61,11 +65,23 @@ _BATCH_SIZE = flags.DEFINE_integer("batch_size", 256, "Images at a time.", lower
 _LIMIT = flags.DEFINE_integer("limit", None, "At most so many images of a split.", lower_bound=2)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the untrained encoder and of held-out parts.")
 
+_COMPARE = flags.DEFINE_list(
+    "compare",
+    [],
+    "Directories of runs or evaluations, with results.json and scores.npz: writes a report.html of "
+    "them side by side, the others against the first.",
+)
+
 command_line.choose_from(MEASURES, TASKS)
 
 
 def main() -> None:
     output = _check_flags()
+    if _COMPARE.value:
+        page = evaluation.comparison_page(_COMPARE.value, _command())
+        write_text(output / evaluation.REPORT, page)
+        print(f"written: {output / evaluation.REPORT}")
+        return
     if _CHECKPOINT.value or _LAYER.value:
         _evaluate_run(output)
     else:
@@ -82,11 +98,9 @@ def _evaluate_model(output: pathlib.Path) -> None:
     baseline, name = training.read_start(str(run)), evaluation.START
     if baseline is None and trained is not None:
         baseline, name = evaluation.untrained(trained, _SEED.value), evaluation.UNTRAINED
-    results = evaluation.run_tasks(
-        encoder, _TASKS.value, settings, baseline, baseline_name=name
-    ).as_dict()
-    results["meta"]["model"] = str(encoder.saved_model)
-    _write(output, results, encoder)
+    found = evaluation.run_tasks(encoder, _TASKS.value, settings, baseline, baseline_name=name)
+    found.meta["model"] = str(encoder.saved_model)
+    _write(output, found, encoder, run)
 
 
 def _evaluate_run(output: pathlib.Path) -> None:
@@ -110,18 +124,36 @@ def _evaluate_run(output: pathlib.Path) -> None:
     settings, results = _settings(values["image_size"]), {}
     for group in _groups(candidates, settings):
         several = evaluation.compare(group, _TASKS.value, settings, baseline, kind)
-        results |= {title: found.as_dict() for title, found in several.items()}
-    for title, one in results.items():
-        one["meta"] |= facts[title]
-    if _CHECKPOINT.value == "all":
-        print(evaluation.comparison(results))
-        text = json.dumps({"checkpoints": results}, indent=1)
-        (output / "results.json").write_text(text + "\n", encoding="utf-8")
-        report = evaluation.comparison_markdown(results)
-        (output / "report.md").write_text(report, encoding="utf-8")
-        print(f"written: {output}/results.json, report.md")
-    else:
-        _write(output, next(iter(results.values())), first.encoder)
+        for title, found in several.items():
+            found.meta.update(facts[title])
+            if _CHECKPOINT.value != "all":
+                _write(output, found, first.encoder, pathlib.Path(run))
+                return
+            results[title] = found.as_dict()
+            _write_part(output / title, found)
+    print(evaluation.comparison(results))
+    text = json.dumps({"checkpoints": results}, indent=1)
+    (output / "results.json").write_text(text + "\n", encoding="utf-8")
+    report = evaluation.comparison_markdown(results)
+    (output / "report.md").write_text(report, encoding="utf-8")
+    written = [f"{output}/results.json", "report.md"]
+    if len(results) > 1:
+        page = evaluation.comparison_page([str(output / title) for title in results], _command())
+        write_text(output / evaluation.REPORT, page)
+        written.append(evaluation.REPORT)
+    print(f"written: {', '.join(written)}, and of each checkpoint results.json and scores.npz")
+
+
+def _write_part(output: pathlib.Path, found: evaluation.Evaluation) -> None:
+    """Writes what a checkpoint is compared by."""
+    output.mkdir(exist_ok=True)
+    text = json.dumps(found.as_dict(), indent=1)
+    (output / "results.json").write_text(text + "\n", encoding="utf-8")
+    evaluation.ImageScores.of(found.scores).write(output / "scores.npz")
+
+
+def _command() -> str:
+    return shlex.join(["python", "tools/evaluate.py", *sys.argv[1:]])
 
 
 def _groups(
@@ -160,12 +192,19 @@ def _settings(
     )
 
 
-def _write(output: pathlib.Path, results: dict[str, Any], encoder: evaluation.Embed) -> None:
+def _write(
+    output: pathlib.Path,
+    found: evaluation.Evaluation,
+    encoder: evaluation.Embed,
+    run: pathlib.Path,
+) -> None:
     """Prints and writes the results of one encoder."""
+    results = found.as_dict()
     print(evaluation.table(results))
     (output / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     (output / "report.md").write_text(evaluation.markdown(results), encoding="utf-8")
     written = [f"{output}/results.json", "report.md"]
+    written += evaluation.write_report(output, found, model_flags.MODEL.value, run, _command())
     if "images" in results["meta"]:  # The data directory was measured.
         evaluation.neighbour_sheet(
             encoder,
@@ -180,6 +219,23 @@ def _write(output: pathlib.Path, results: dict[str, Any], encoder: evaluation.Em
 
 def _check_flags() -> pathlib.Path:
     """Checks what can be checked before the model is loaded; returns the directory to write to."""
+    if _COMPARE.value and model_flags.MODEL.value:
+        raise InputError("--compare: expected no --model, which is evaluated on its own first")
+    if not _COMPARE.value:
+        _check_model_flags()
+    if not _OUTPUT.value:
+        raise InputError("--output: expected a directory to write to, received none")
+    output = pathlib.Path(_OUTPUT.value)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"--output: cannot make the directory {output}: {error.strerror}"
+        ) from None
+    return output
+
+
+def _check_model_flags() -> None:
     model_flags.check()
     given = model_flags.chosen_parts()
     if given and (_CHECKPOINT.value or _LAYER.value):
@@ -193,16 +249,6 @@ def _check_flags() -> pathlib.Path:
         _ = TASKS[task]
     if not _DATA_DIR.value and "shards" in _TASKS.value:
         raise InputError("--data_dir: expected a directory, received none")
-    if not _OUTPUT.value:
-        raise InputError("--output: expected a directory to write to, received none")
-    output = pathlib.Path(_OUTPUT.value)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"--output: cannot make the directory {output}: {error.strerror}"
-        ) from None
-    return output
 
 
 if __name__ == "__main__":

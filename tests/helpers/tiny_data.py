@@ -13,7 +13,15 @@ COLORS = 40 + 160 * np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [0, 1,
 SIZE = 8
 
 
-def write(directory, train=96, val=48, labelled=True, captioned=True, seed=0) -> str:
+def write(
+    directory,
+    train=96,
+    val=48,
+    labelled=True,
+    captioned=True,
+    seed=0,
+    words="colour number {}",
+) -> str:
     """Images of 6 colours: the colour is the class and, all but noise, the caption's vector."""
     directory = pathlib.Path(directory)
     random = np.random.default_rng(seed)
@@ -25,7 +33,7 @@ def write(directory, train=96, val=48, labelled=True, captioned=True, seed=0) ->
             label = i % len(COLORS)
             noise = random.integers(-25, 25, (20, 24, 3))
             pixels = np.clip(COLORS[label] + noise, 0, 255).astype(np.uint8)
-            caption = [f"colour number {label}"] if captioned else []
+            caption = [words.format(label)] if captioned else []
             key = f"{split}-{i}"
             content = image_files.encode_png(pixels)
             rows.append(records.serialize(content, key, caption, label if labelled else None))

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import keras
 import pytest
 from helpers import small_run, tiny_data
 
+from xsample_tf import evaluation
 from xsample_tf.export import export
 from xsample_tf.training import train
 
@@ -36,6 +38,12 @@ def test_a_run_is_evaluated_beside_its_untrained_encoder(repository, run_dir, tm
     assert results["meta"]["image_size"] == 16
     assert "| kNN top-1 accuracy (k 20, T 0.07) |" in (output / "report.md").read_text()
     assert (output / "neighbours.png").stat().st_size > 1000
+    assert "Nearest neighbours</h2>" in (output / "report.html").read_text()
+    scores = evaluation.ImageScores.read(output / "scores.npz").scores
+    assert {name: len(own["knn_top1"]) for name, own in scores.items()} == {
+        "trained": 48,
+        "untrained": 48,
+    }
 
 
 def test_a_bad_flag_exits_2_with_one_line(repository, tmp_path):
@@ -75,6 +83,22 @@ def test_a_measure_of_ones_own_stands_beside_the_others(with_own):
     assert results["chance"]["spread"] is None
     assert re.search(r"^distance from the centre +\d+\.\d\d +\d+\.\d\d +-$", stdout, re.MULTILINE)
     assert "| distance from the centre |" in (output / "report.md").read_text()
+
+
+@pytest.mark.slow  # Two processes of 7 s; tests/evaluation/report_page compares runs.
+def test_evaluations_stand_side_by_side_without_a_model(repository, with_own, tmp_path):
+    first, second = with_own[1], tmp_path / "second"
+    shutil.copytree(first, second)
+    done = evaluate(repository, f"--compare={first},{second}", f"--output={tmp_path / 'both'}")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "both" / "report.html").read_text()
+    # Titles of measures of one's own are known by --import alone.
+    assert "no clear difference from" in page and "dark: top1" in page
+    (second / "scores.npz").unlink()
+    done = evaluate(repository, f"--compare={first},{second}", f"--output={tmp_path / 'both'}")
+    assert done.returncode == 2
+    error = done.stderr.strip().splitlines()[-1]
+    assert error.startswith(f"error: {second}/scores.npz: expected the scores of an evaluation")
 
 
 def test_a_task_of_ones_own_is_run_with_its_flag(with_own):

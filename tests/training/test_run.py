@@ -69,6 +69,12 @@ def test_the_last_evaluation_is_of_the_trained_and_the_untrained_encoder(options
     assert f"temperature {meta['target_temperature']:g} leaves" in "\n".join(lines)
     written = json.loads(open(f"{options.run_dir}/results.json", encoding="utf-8").read())
     assert written == json.loads(json.dumps(results))
+    scores = evaluation.ImageScores.read(f"{options.run_dir}/scores.npz").scores
+    assert np.mean(scores["trained"]["kl"]) == pytest.approx(results["trained"]["kl"], rel=1e-5)
+    assert (
+        "Curves over training</h2>"
+        in open(f"{options.run_dir}/report.html", encoding="utf-8").read()
+    )
 
 
 def test_the_export_is_the_encoder_of_the_last_step(options, whole):

@@ -17,6 +17,12 @@ from xsample_tf.evaluation.neighbours import nearest
 from xsample_tf.evaluation.probes.logistic_regression import LinearProbe, fit_linear_probe
 from xsample_tf.evaluation.ranking import accuracy, hits
 from xsample_tf.evaluation.report import comparison, comparison_markdown, markdown, summary, table
+from xsample_tf.evaluation.report_page import (
+    REPORT,
+    ImageScores,
+    comparison_page,
+    write_report,
+)
 from xsample_tf.evaluation.results import (
     DATA_DIRECTORY,
     START,
@@ -36,6 +42,7 @@ __all__ = [
     "DATA_DIRECTORY",
     "MEASURES",
     "PROBES",
+    "REPORT",
     "START",
     "TASKS",
     "UNTRAINED",
@@ -46,6 +53,7 @@ __all__ = [
     "Features",
     "Figure",
     "ForeignModel",
+    "ImageScores",
     "Interval",
     "LinearProbe",
     "Measure",
@@ -65,6 +73,7 @@ __all__ = [
     "compare",
     "comparison",
     "comparison_markdown",
+    "comparison_page",
     "deciding",
     "embedder",
     "evaluate",
@@ -84,6 +93,7 @@ __all__ = [
     "summary",
     "table",
     "untrained",
+    "write_report",
 ]
 
 

@@ -28,6 +28,7 @@ from xsample_tf.evaluation.results import (
 )
 from xsample_tf.evaluation.runner import Runner
 from xsample_tf.evaluation.settings import Settings
+from xsample_tf.evaluation.splits import Splits
 from xsample_tf.evaluation.tasks.base import TASKS, Task
 from xsample_tf.evaluation.verdict import collapse, decide
 
@@ -240,12 +241,15 @@ def compare(
                 "training mode, where batch normalisation moves"
             )
     beside = {} if baseline is None else {baseline_name: scores[baseline_name]}
+    measured = DATA_DIRECTORY in made and DATA_DIRECTORY not in failed
+    splits = {runner.encoder: runner.data for runner in runners} if measured else {}
     return {
         runner.encoder: _evaluation(
             {"trained": scores[runner.encoder]} | beside,
             metas[runner.encoder] | {"kl_of": "projection" if one.projector else "embedding"},
             failed,
-            runner.caption_map if DATA_DIRECTORY in made else None,
+            runner.caption_map if measured else None,
+            {one: splits[one] for one in (runner.encoder, *beside) if one in splits},
         )
         for runner, one in zip(runners, candidates.values(), strict=False)
     }
@@ -256,6 +260,7 @@ def _evaluation(
     meta: dict[str, Any],
     failed: Mapping[str, InputError],
     caption_map: CaptionMap | None,
+    splits: Mapping[str, Splits],
 ) -> Evaluation:
     """What was found of one encoder, with the verdict."""
     meta["left_out"] |= {f"task {name}": str(error) for name, error in failed.items()}
@@ -263,7 +268,7 @@ def _evaluation(
     warning = collapse(scores, verdict)
     if warning is not None:
         meta.setdefault("warnings", []).append(warning)
-    return Evaluation(scores, meta, verdict, caption_map)
+    return Evaluation(scores, meta, verdict, caption_map, splits)
 
 
 @contextlib.contextmanager

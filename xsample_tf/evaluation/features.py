@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
 
 import keras
 import numpy as np
@@ -33,6 +34,7 @@ class Features:
         captions: Caption vectors float32 `[N, T]`, zero where there is none; None without vectors.
         vectors: Those of the single captions, float32 `[K, T]`; None where they were not read.
         texts: The captions themselves, strings `[K]`; None where they were not read.
+        hashes: Uint64 `[N]`, which tell images apart: of their keys, else of their pixels.
     """
 
     embeddings: dict[str, np.ndarray]
@@ -41,6 +43,7 @@ class Features:
     captions: np.ndarray | None = None
     vectors: Queries | None = None
     texts: Queries | None = None
+    hashes: np.ndarray | None = None
 
 
 def embedder(encoder: keras.Model | Embed) -> Embed:
@@ -138,9 +141,8 @@ def embed_batches(
 
     Args:
         embedders: As for `extract`.
-        batches: Dicts of "image" float32 `[b, S, S, 3]`, and perhaps "label" int `[b]` and
-            "embedding" float `[b, T]`, the images' caption vectors, and "texts" and "vectors" as
-            `data.load_images` gives them.
+        batches: Dicts of "image" float32 `[b, S, S, 3]`, and perhaps "key", "label", "embedding",
+            "texts" and "vectors" as `data.load_images` gives them.
         name: What the images are called in messages.
         batch_size: A smaller batch is filled up, so that each encoder compiles once.
         total: How many images there are, where that is known.
@@ -151,11 +153,12 @@ def embed_batches(
     """
     parts: dict[str, list[np.ndarray]] = {encoder: [] for encoder in embedders}
     among_texts: dict[str, list[np.ndarray]] = {}
-    labels, captions, texts, vectors = [], [], [], []
+    labels, captions, texts, vectors, hashes = [], [], [], [], []
     with Progress(f"features of {name}", total, "images", log) as progress:
         for batch in batches:
             images = batch["image"].numpy()
             count = len(images)
+            hashes.append(hashes_of(batch["key"].numpy() if "key" in batch else images))
             if count < batch_size:
                 images = np.resize(images, (batch_size, *images.shape[1:]))
             for encoder, embed in embedders.items():
@@ -182,7 +185,14 @@ def embed_batches(
         np.concatenate(captions).astype(np.float32) if captions else None,
         _usable(*_flat(vectors)) if vectors else None,
         Queries(*_flat(texts)) if texts else None,
+        hashes=np.concatenate(hashes),
     )
+
+
+def hashes_of(images: Iterable[bytes | np.ndarray]) -> np.ndarray:
+    """Returns hashes uint64 `[N]` of images' keys, or of their pixels."""
+    digests = b"".join(hashlib.blake2b(image, digest_size=8).digest() for image in images)
+    return np.frombuffer(digests, "<u8").astype(np.uint64)
 
 
 def _flat(ragged: list[tf.RaggedTensor]) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,8 @@
 import os
 import pathlib
 import textwrap
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -142,8 +144,17 @@ def _thumbnail(image: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
 
 
+def words_of(record: Mapping[str, Any], dataset: manifest.Dataset) -> str:
+    """Returns the first caption of a parsed record, else the name of its class, else ""."""
+    if len(record["captions"]):
+        return record["captions"][0].decode("utf-8", "replace")
+    if dataset.class_names and 0 <= record["label"] < len(dataset.class_names):
+        return dataset.class_names[record["label"]].replace("_", " ")
+    return ""
+
+
 def _captions(dataset: manifest.Dataset, keys: set[bytes]) -> dict[bytes, str]:
-    """The first caption, or else the class name, of each key of `val/` that has one."""
+    """The words of each key of `val/`."""
     paths = [os.path.join(dataset.directory, shard.path) for shard in dataset.splits["val"]]
     stream = tf.data.TFRecordDataset(paths).map(
         lambda record: records.parse(record, dataset.features)
@@ -152,10 +163,7 @@ def _captions(dataset: manifest.Dataset, keys: set[bytes]) -> dict[bytes, str]:
     for record in stream.as_numpy_iterator():
         if record["key"] not in keys:
             continue
-        if len(record["captions"]):
-            words[record["key"]] = record["captions"][0].decode("utf-8", "replace")
-        elif dataset.class_names and 0 <= record["label"] < len(dataset.class_names):
-            words[record["key"]] = dataset.class_names[record["label"]].replace("_", " ")
+        words[record["key"]] = words_of(record, dataset)
         if len(words) == len(keys):
             break
     return words

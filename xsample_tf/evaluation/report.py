@@ -80,8 +80,8 @@ def summary(results: dict[str, Any], step: int) -> str:
         'evaluation at step 1,200: kNN 41.0%, linear 52.3%, rank 38.1'
     """
     parts = [
-        f"{figure.brief} {_written(figure, value)}"
-        for figure, value in _figures(results)
+        f"{figure.brief} {written(figure, value)}"
+        for figure, value in figures_of(results)
         if figure.brief is not None
     ]
     return f"evaluation at step {step:,}: {', '.join(parts)}"
@@ -107,10 +107,10 @@ def _described(meta: dict[str, Any]) -> str:
 def _cells(results: dict[str, Any]) -> list[list[str]]:
     columns = [name for name in ("trained", *BASELINES, "chance") if name in results]
     head = ["measure", *(BASELINES.get(name, name) for name in columns)]
-    rows, kl_of = [head], results["meta"].get("kl_of", "embedding")
-    for figure, _ in _figures(results):
-        values = [_written(figure, results[column].get(figure.name)) for column in columns]
-        rows.append([figure.title.replace("{kl_of}", kl_of), *values])
+    rows = [head]
+    for figure, _ in figures_of(results):
+        values = [written(figure, results[column].get(figure.name)) for column in columns]
+        rows.append([figure.title, *values])
     return rows
 
 
@@ -168,8 +168,9 @@ def _remarks(results: Mapping[str, dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _figures(results: dict[str, Any]) -> list[tuple[Figure, float]]:
-    """The figures that the encoder has a value of, named as in the results, with the value."""
+def figures_of(results: dict[str, Any]) -> list[tuple[Figure, float]]:
+    """Returns the figures that the encoder has a value of, named by their keys, and the values."""
+    kl_of = results["meta"].get("kl_of", "embedding")
     of_measures, tasks = figures_of_measures(), TASKS.names()
     found = []
     for key, value in results["trained"].items():
@@ -181,9 +182,11 @@ def _figures(results: dict[str, Any]) -> list[tuple[Figure, float]]:
         if task:
             figure = dataclasses.replace(figure, title=f"{task}: {figure.title.strip()}")
         if value is not None:
-            found.append((dataclasses.replace(figure, name=key), value))
+            title = figure.title.replace("{kl_of}", kl_of)
+            found.append((dataclasses.replace(figure, name=key, title=title), value))
     return sorted(found, key=lambda one: one[0].last)
 
 
-def _written(figure: Figure, value: float | None) -> str:
+def written(figure: Figure, value: float | None) -> str:
+    """Returns a number as tables have it."""
     return "-" if value is None else figure.format.format(value)

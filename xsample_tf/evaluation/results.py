@@ -66,12 +66,16 @@ class Score:
             the value is no mean over images.
         rows: Int `[N]`, the places in the split of the images of `per_image`; filled in where a
             measure is run.
+        hashes: Uint64 `[N]`, which tell the images of `per_image` apart, as `Split.hashes` has
+            them; filled in where a measure is run. Defaults to None: the scores are not
+            compared with those of other runs.
     """
 
     value: float | None
     chance: float | None = None
     per_image: np.ndarray | None = None
     rows: np.ndarray | None = None
+    hashes: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,12 +107,15 @@ class Evaluation:
             no baseline, or neither captions nor labels.
         caption_map: The linear map from the encoder's images to the data directory's captions.
             Defaults to None, where it has none or was not evaluated on.
+        splits: The data directory as each encoder sees it, `Splits` by encoder. Defaults to none,
+            where that was not evaluated on.
     """
 
     scores: dict[str, dict[str, Score]]
     meta: dict[str, Any]
     verdict: dict[str, Any] | None = None
     caption_map: CaptionMap | None = None
+    splits: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the content of `results.json`: values by encoder, chance, meta and verdict."""
@@ -122,7 +129,11 @@ class Evaluation:
 
 
 def checked(
-    owner: str, scores: Mapping[str, Score], names: Collection[str], rows: np.ndarray | None = None
+    owner: str,
+    scores: Mapping[str, Score],
+    names: Collection[str],
+    rows: np.ndarray | None = None,
+    hashes: np.ndarray | None = None,
 ) -> dict[str, Score]:
     """Returns the scores of a measure or a task, with their rows.
 
@@ -131,6 +142,7 @@ def checked(
         scores: By figure.
         names: Of the figures that it may give.
         rows: Places of the images in the split. Defaults to None: not known.
+        hashes: Those of the images. Defaults to None: not known.
 
     Raises:
         InputError: Anything but scores, another figure, a value that is not finite, or scores of
@@ -155,9 +167,27 @@ def checked(
                     f"{owner}: {name}: expected scores of {len(rows)} images, received "
                     f"{len(score.per_image)}"
                 )
-            score = dataclasses.replace(score, rows=rows)
+            score = dataclasses.replace(score, rows=rows, hashes=hashes)
         result[name] = score
     return result
+
+
+def of_images(scores: Mapping[str, Score], hashes: np.ndarray | None) -> dict[str, Score]:
+    """Returns a task's scores with the hashes of their images.
+
+    Args:
+        scores: By figure.
+        hashes: Of the images, uint64 `[N]`, among which a score's `rows` choose where it has them.
+            None where they are not known.
+    """
+    if hashes is None:
+        return dict(scores)
+    return {
+        name: score
+        if score.per_image is None
+        else dataclasses.replace(score, hashes=hashes if score.rows is None else hashes[score.rows])
+        for name, score in scores.items()
+    }
 
 
 def meta_of(settings: Settings, image_size: int, entries: Sequence[Entry]) -> dict[str, Any]:

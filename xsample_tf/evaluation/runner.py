@@ -120,7 +120,8 @@ class Runner:
         Args:
             name: What the images are called in messages; one name for the same images.
             images: Single examples, dicts of "image" float32 `[S, S, 3]` in [0, 1], and where known
-                "label" int (-1 for none) and "embedding" float `[T]`, a caption vector.
+                "key" string, "label" int (-1 for none) and "embedding" float `[T]`, a caption
+                vector.
 
         Raises:
             InputError: Other images, none, or embeddings that are not finite.
@@ -192,7 +193,9 @@ class Runner:
                 else:
                     given = measure.run(found)
                     known = [figure.name for figure in measure.figures]
-                    scores |= checked(f"measure {name!r}", given, known, found.val.rows)
+                    scores |= checked(
+                        f"measure {name!r}", given, known, found.val.rows, found.val.hashes
+                    )
                 bar.advance()
         apart = splits.val.towers_apart
         if apart:
@@ -229,6 +232,7 @@ class Runner:
             queries=features.vectors,
             project_texts=project_texts,
             among_texts=features.among_texts.get(self.encoder),
+            hashes=features.hashes,
         )
 
     def _check_images(self, name: str, images: tf.data.Dataset) -> None:

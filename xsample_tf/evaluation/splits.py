@@ -51,12 +51,15 @@ class Split:
             two towers is evaluated. Defaults to None.
         among_texts: Float `[N, P]`, the images in the space of texts. Defaults to None: their
             `projections` are there.
+        hashes: Uint64 `[N]`, which tell the images apart; see `Features`. Defaults to None, where
+            that is not known.
 
     Attributes:
         embeddings: As given.
         labels: As given.
         captions: As given.
         rows: The places of these images in the whole split.
+        hashes: As given.
     """
 
     def __init__(
@@ -69,9 +72,11 @@ class Split:
         queries: Queries | None = None,
         project_texts: Callable[[], Queries] | None = None,
         among_texts: np.ndarray | None = None,
+        hashes: np.ndarray | None = None,
     ):
         self.embeddings, self.labels, self.captions = embeddings, labels, captions
         self.rows = np.arange(len(embeddings)) if rows is None else rows
+        self.hashes = hashes
         self._project, self._queries, self._project_texts = project, queries, project_texts
         self._among_texts = among_texts
 
@@ -126,6 +131,7 @@ class Split:
             None if self._queries is None else self._queries.where(keep),
             None if self._project_texts is None else lambda: self.text_projections.where(keep),
             None if self._among_texts is None else self._among_texts[keep],
+            hashes=None if self.hashes is None else self.hashes[keep],
         )
 
 

@@ -102,7 +102,7 @@ def decide(
             "low": interval.low,
             "high": interval.high,
             "images": interval.images,
-            "sentence": _sentence(known[name], interval, baseline),
+            "sentence": sentence(known[name], interval, _named(baseline)),
         }
     return None
 
@@ -141,8 +141,18 @@ def collapse(
     )
 
 
-def _sentence(figure: Figure, interval: Interval, baseline: str) -> str:
-    to = "the untrained encoder" if baseline == "untrained" else f"the {BASELINES[baseline]}"
+def _named(baseline: str) -> str:
+    return "the untrained encoder" if baseline == "untrained" else f"the {BASELINES[baseline]}"
+
+
+def sentence(figure: Figure, interval: Interval, to: str) -> str:
+    """Says what an interval allows.
+
+    Args:
+        figure: What was compared; more of it is better.
+        interval: Of the difference.
+        to: What it was compared with.
+    """
     if interval.low > 0:
         begin = f"better than {to}"
     elif interval.high < 0:

@@ -214,7 +214,10 @@ def _finish(
     evaluate: Callable[..., evaluation.Evaluation],
     log: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Evaluates the encoder beside what it started from, else an untrained one, and exports it."""
+    """Evaluates the encoder beside what it started from, else an untrained one, and exports it.
+
+    Then writes the report.
+    """
     options, start = objective.options, time.perf_counter()
     checkpoints = directory.path / "checkpoints"
     if options.export == BEST and not (checkpoints / BEST).is_dir():
@@ -244,6 +247,10 @@ def _finish(
     with writing(target):
         export(model.encoder, target, options.image_size, card, texts)
     log(messages.describe_export(target, texts))
+    # Last: a run whose report cannot be written is exported nevertheless.
+    path = directory.path
+    written = evaluation.write_report(path, found, str(path), path, log=log)
+    log(f"report: {path / written[-1]}")
     return results
 
 

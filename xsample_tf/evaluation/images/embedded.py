@@ -51,12 +51,16 @@ def embed_split(
     size = runner.image_size
     own = view or (lambda image: Evaluation(size)(image)[0])
 
-    def decode(row: tf.Tensor, content: tf.Tensor) -> dict[str, tf.Tensor]:
+    def decode(row: tf.Tensor, key: tf.Tensor, content: tf.Tensor) -> dict[str, tf.Tensor]:
         image = tf.ensure_shape(own(decode_image(content)), [size, size, 3])
-        return {"image": image, "label": row}
+        return {"image": image, "key": key, "label": row}
 
     # The rows stand for the labels, since some images may be missing from the result.
-    dataset = tf.data.Dataset.zip(tf.data.Dataset.range(len(images)), images.contents)
+    dataset = tf.data.Dataset.zip(
+        tf.data.Dataset.range(len(images)),
+        tf.data.Dataset.from_tensor_slices(images.keys),
+        images.contents,
+    )
     dataset = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     found = runner.embed(name, dataset.ignore_errors())
     left_out = check_count(

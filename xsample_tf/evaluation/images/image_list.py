@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from xsample_tf.errors import InputError, listing
+from xsample_tf.evaluation.features import hashes_of
 from xsample_tf.evaluation.images.tfds_images import TFDS, read_tfds
 from xsample_tf.files import is_hidden, walk
 
@@ -34,6 +35,18 @@ class ImageList:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def keys(self) -> list[bytes]:
+        """What tells the images apart wherever the data set lies."""
+        return [
+            os.fsencode(f"{label}/{name}")
+            for label, name in zip(self.labels, self.names, strict=True)
+        ]
+
+    def hashes(self, rows: np.ndarray) -> np.ndarray:
+        """Returns hashes uint64 `[M]` of the images of rows int `[M]`."""
+        return hashes_of(self.keys)[rows]
 
 
 def read_list(option: str, where: str, label_of: Callable[[str], int | None]) -> ImageList:

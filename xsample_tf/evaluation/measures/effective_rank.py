@@ -29,15 +29,20 @@ def rankme(features: np.ndarray) -> float:
     Args:
         features: Float `[N, D]`; at least a few times D images for a steady figure.
     """
+    sigma = singular_values(features)
+    if not sigma.any():
+        return 1.0
+    share = sigma / sigma.sum()
+    share = share[share > 0]
+    return float(np.exp(-np.sum(share * np.log(share))))
+
+
+def singular_values(features: np.ndarray) -> np.ndarray:
+    """Returns the singular values of features `[N, D]`, float64 `[min(N, D)]` in rising order."""
     features = np.asarray(features, np.float32)
     gram = features if len(features) < features.shape[1] else features.T
     second = np.zeros((len(gram), len(gram)))
     for first in range(0, gram.shape[1], _TILE):
         tile = gram[:, first : first + _TILE].astype(np.float64)
         second += tile @ tile.T
-    sigma = np.sqrt(np.maximum(np.linalg.eigvalsh(second), 0))
-    if not sigma.any():
-        return 1.0
-    share = sigma / sigma.sum()
-    share = share[share > 0]
-    return float(np.exp(-np.sum(share * np.log(share))))
+    return np.sqrt(np.maximum(np.linalg.eigvalsh(second), 0))

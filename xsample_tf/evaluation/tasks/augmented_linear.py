@@ -17,7 +17,7 @@ from xsample_tf.evaluation.linear_algebra import Standardization
 from xsample_tf.evaluation.probes.gradient_descent import MOST_HELD, RATES, Classifiers, cosine
 from xsample_tf.evaluation.probes.logistic_regression import LinearProbe
 from xsample_tf.evaluation.ranking import accuracies
-from xsample_tf.evaluation.results import BASELINES, Figure, Outcome
+from xsample_tf.evaluation.results import BASELINES, Figure, Outcome, of_images
 from xsample_tf.evaluation.runner import Runner
 from xsample_tf.evaluation.splits import Split
 from xsample_tf.evaluation.tasks.base import TASKS, Task
@@ -71,7 +71,7 @@ class AugmentedLinear(Task):
             "held_out": len(held),
             "image_size": runner.image_size,
         }
-        return Outcome(named, meta)
+        return Outcome(of_images(named, val.hashes), meta)
 
     def _fit(self, runner: Runner, held: Split, keys: np.ndarray) -> tuple[LinearProbe, np.ndarray]:
         """The best classifier on the held-out images, and the labels of an epoch `[N]`."""
@@ -143,6 +143,6 @@ def _embed(runner: Runner, split: str, limit: int | None) -> tuple[Split, np.nda
         min(records, limit or records),
         settings.log,
     )
-    split = Split(found.embeddings[runner.encoder], found.labels)
+    split = Split(found.embeddings[runner.encoder], found.labels, hashes=found.hashes)
     known = (found.labels >= 0) & (found.labels < len(runner.dataset.class_names))
     return split.where(known), np.concatenate(keys)

@@ -7,7 +7,7 @@ from xsample_tf.errors import InputError
 from xsample_tf.evaluation import tables
 from xsample_tf.evaluation.images import ALLOW_PARTIAL, check_count
 from xsample_tf.evaluation.ranking import accuracies
-from xsample_tf.evaluation.results import Figure, Outcome
+from xsample_tf.evaluation.results import Figure, Outcome, of_images
 from xsample_tf.evaluation.runner import Runner
 from xsample_tf.evaluation.tasks.base import TASKS, Task
 
@@ -64,12 +64,13 @@ class FewLabels(Task):
                 )
             few = train.where(listed & (train.labels >= 0))
             head = runner.splits(few, labelled.val, labelled.classes).head
-            scores |= accuracies(
+            found = accuracies(
                 f"percent{percent}",
                 head.scores(labelled.val.embeddings),
                 labelled.val.labels,
                 few.labels,
                 labelled.classes,
             )
+            scores |= of_images(found, labelled.val.hashes)
             meta[f"{percent} %"] = {"images": len(few), "head": head.text}
         return Outcome(scores, meta, self._left_out)

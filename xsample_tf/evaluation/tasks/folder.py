@@ -66,7 +66,7 @@ class Folder(Task):
             embeddings, rows, missing = embed_list(
                 runner, f"folder_dir {split}", images, partial=True
             )
-            found[split] = Split(embeddings, images.labels[rows])
+            found[split] = Split(embeddings, images.labels[rows], hashes=images.hashes(rows))
             if missing:
                 left_out[f"{len(images) - len(rows)} images of {split}"] = "they cannot be decoded"
         outcome = runner.measure(runner.splits(found.get("train"), found["val"], len(self._names)))

@@ -25,7 +25,7 @@ from xsample_tf.evaluation.images import (
     read_list,
 )
 from xsample_tf.evaluation.ranking import hits
-from xsample_tf.evaluation.results import Figure, Outcome, Score
+from xsample_tf.evaluation.results import Figure, Outcome, Score, of_images
 from xsample_tf.evaluation.runner import Runner
 from xsample_tf.evaluation.tasks.base import TASKS, Task
 from xsample_tf.registry import Option
@@ -145,6 +145,7 @@ class ImageNet(Task):
                 scores[f"{one.name}_top{top}"] = Score(
                     float(right.mean()), min(1.0, top / len(classes)), right
                 )
+        scores = of_images(scores, images.hashes(rows[use]))
         if not use.all():
             left_out[f"{np.sum(~use):,} images of {one.option}"] = (
                 "no class folders"
@@ -156,7 +157,7 @@ class ImageNet(Task):
             if real is None:
                 left_out["ReaL"] = "no image is called ILSVRC2012_val_00000001.JPEG and so on"
             else:
-                scores["real_top1"] = real
+                scores |= of_images({"real_top1": real}, images.hashes(rows))
         meta = {"from": images.where, "images": int(use.sum()), "classes": len(classes)}
         top1 = scores.get(f"{one.name}_top1")
         warnings = () if top1 is None else order_alarm(one.option, top1.value, top1.chance, head)

@@ -27,7 +27,7 @@ from xsample_tf.evaluation.images import (
     read_list,
 )
 from xsample_tf.evaluation.ranking import hits
-from xsample_tf.evaluation.results import Figure, Outcome, Score
+from xsample_tf.evaluation.results import Figure, Outcome, Score, of_images
 from xsample_tf.evaluation.runner import Runner
 from xsample_tf.evaluation.tasks.base import TASKS, Task
 from xsample_tf.registry import Option
@@ -109,6 +109,7 @@ class ImageNet9(Task):
             found = nine_scores(
                 head.scores(embeddings), images.labels[rows], [images.names[row] for row in rows]
             )
+            found = of_images(found, images.hashes(rows))
             if "exact" not in found:
                 left_out[f"{variation}, exact class"] = "a file's name has no WordNet id"
             scores |= {f"{variation}_{rule}": score for rule, score in found.items()}

@@ -26,7 +26,7 @@ from xsample_tf.evaluation.images import (
     is_image,
 )
 from xsample_tf.evaluation.ranking import hits
-from xsample_tf.evaluation.results import Figure, Outcome, Score
+from xsample_tf.evaluation.results import Figure, Outcome, Score, of_images
 from xsample_tf.evaluation.runner import Runner
 from xsample_tf.evaluation.tasks.base import TASKS, Task
 from xsample_tf.files import walk
@@ -82,6 +82,7 @@ class ObjectNet(Task):
             runner, "objectnet_dir", images, self._partial, _without_border(runner.image_size)
         )
         scores = objectnet_scores(head.scores(embeddings), images.labels[rows])
+        scores = of_images(scores, images.hashes(rows))
         top1 = scores["restricted_top1"]
         return Outcome(
             scores,

@@ -7,7 +7,7 @@ from xsample_tf.errors import InputError
 from xsample_tf.evaluation.images import ALLOW_PARTIAL, embed_split, read_karpathy
 from xsample_tf.evaluation.images.karpathy import CaptionedImages
 from xsample_tf.evaluation.ranking import RANKS, pair_recall
-from xsample_tf.evaluation.results import Figure, Outcome, Score
+from xsample_tf.evaluation.results import Figure, Outcome, Score, of_images
 from xsample_tf.evaluation.runner import Runner
 from xsample_tf.evaluation.splits import Queries, Split
 from xsample_tf.evaluation.tasks.base import TASKS, Task
@@ -104,7 +104,7 @@ class Retrieval(Task):
         if not scores and runner.embed_texts is not None:
             raise InputError(f"retrieval: expected captions to compare, received none of {where}")
         meta = {"from": where, "images": len(split), "captions": captions}
-        return Outcome(scores, meta, left_out)
+        return Outcome(of_images(scores, split.hashes), meta, left_out)
 
     def _split(self, runner: Runner) -> tuple[Split, dict[str, str]]:
         """The images with their captions as texts and as vectors, and what was left out."""
@@ -129,6 +129,7 @@ class Retrieval(Task):
             queries=queries,
             project_texts=embed and (lambda: Queries(own[own >= 0], embed(texts))),
             among_texts=images.among_texts,
+            hashes=images.hashes,
         )
         return split, found.left_out | left_out
 

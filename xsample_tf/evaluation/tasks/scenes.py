@@ -12,7 +12,7 @@ from xsample_tf.data import scenes
 from xsample_tf.evaluation.images import as_they_are
 from xsample_tf.evaluation.probes.logistic_regression import fit_linear_probe
 from xsample_tf.evaluation.ranking import accuracies, hits
-from xsample_tf.evaluation.results import Figure, Outcome, Score
+from xsample_tf.evaluation.results import Figure, Outcome, Score, of_images
 from xsample_tf.evaluation.runner import Runner
 from xsample_tf.evaluation.splits import Split
 from xsample_tf.evaluation.tasks.base import TASKS, Task
@@ -65,6 +65,7 @@ class Scenes(Task):
             )
             probe = fit_linear_probe(train, own, len(names), seed=seed)
             scored = accuracies(what, probe.scores(test), truth, own, len(names))
+            scored = of_images(scored, found["test"][0].hashes)
             scores[f"{what}_top1"] = scored[f"{what}_top1"]
         tied, labels = found["tied"]
         probe = fit_linear_probe(
@@ -77,7 +78,9 @@ class Scenes(Task):
             split, labels = part
             right = hits(probe.scores(split.embeddings), labels["object"])[keep]
             chance = 1 / len(scenes.CLASS_NAMES)
-            scores[name] = Score(float(right.mean()), chance, right.astype(np.float32))
+            scores[name] = Score(
+                float(right.mean()), chance, right.astype(np.float32), hashes=split.hashes[keep]
+            )
         gap = scores["usual_top1"].value - scores["odd_top1"].value
         scores["bg_gap"] = Score(gap, 0.0)
         meta = {"scenes": self._count, "tied": _TIED, "image_size": runner.image_size}

@@ -90,7 +90,9 @@ class ZeroShot(Task):
             for top in (1, 5) if not prefix and len(self._names) > 5 else (1,):
                 right = hits(scores, val.labels, top).astype("float32")
                 chance = top / len(self._names)
-                found[f"{prefix}top{top}"] = Score(float(right.mean()), chance, right, val.rows)
+                found[f"{prefix}top{top}"] = Score(
+                    float(right.mean()), chance, right, val.rows, val.hashes
+                )
         meta = {
             "images": len(val),
             "templates": f"{len(self._templates)} of {self._templates_from}",
