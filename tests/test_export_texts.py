@@ -49,7 +49,8 @@ def dense(inputs, outputs):
     return keras.Sequential([keras.Input((inputs,)), keras.layers.Dense(outputs)])
 
 
-@pytest.fixture(params=["tokens", "frozen"])
+# A process of 8 s each.
+@pytest.fixture(params=["tokens", pytest.param("frozen", marks=pytest.mark.slow)])
 def side(request, tmp_path):
     """The text side, and what of strings it should give before the last projection."""
     keras.utils.set_random_seed(4)

@@ -41,7 +41,8 @@ def mapped():
     ("side", "outputs"),
     [
         (lambda: None, {"embedding"}),
-        (two_towers, {"embedding", "features"}),
+        # Another 6 s.
+        pytest.param(two_towers, {"embedding", "features"}, marks=pytest.mark.slow),
         (mapped, {"embedding", "caption_embedding"}),
     ],
     ids=["encoder", "two towers", "caption map"],

@@ -42,6 +42,7 @@ def test_a_data_directory_is_read(written):
     assert not side["substituted"].numpy().any()
 
 
+@pytest.mark.slow  # A run of 15 s.
 def test_a_run_continues_from_its_flags_to_what_it_would_have_become(written, capsys):
     command_line.parse(["train", "--flagfile=run/run.flags"])
     train_tool.main()

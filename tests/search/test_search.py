@@ -230,6 +230,7 @@ def test_the_guide_of_devices_runs(repository, exported, tmp_path, monkeypatch):
     np.testing.assert_allclose(names["embedding"], np.zeros((1, 3)), atol=1e-6)
 
 
+@pytest.mark.slow  # Two processes of 5 s.
 def test_the_tool_writes_a_sheet_and_answers_the_next_caption_from_what_it_kept(
     repository, exported, photos, tmp_path
 ):

@@ -32,7 +32,9 @@ OWN_VIEWS = (REAL, "cifar100", "flickr8k")
 # ResNet-50 is traced for half a minute. The others are 3 s each, and differ from one that is not
 # slow in the data, or in the graph, with which tests/training/test_graph_choices.py trains.
 SLOW = re.compile(
-    r"imagenet|cc12m_.*|flickr8k_simclr|(imagenet|cifar100)_(taxonomy|random|shuffled|smoothing|edge|blend).*"
+    r"imagenet|cc12m.*|flickr8k_simclr|flickr8k_clip_tower|own_captions_small|"
+    r"cifar100_(supcon|25_per_class|image)|"
+    r"(imagenet|cifar100)_(taxonomy|random|shuffled|smoothing|edge|blend).*"
 )
 
 

@@ -65,6 +65,7 @@ def test_loads_without_this_package(directories, tmp_path):
     assert not expected[4:6].any() and expected[6].any()
 
 
+@pytest.mark.slow  # A process of 9 s.
 def test_is_a_handle(directories):
     directory, output = directories
     encoder = text.load_encoder(output)

@@ -101,6 +101,7 @@ def test_evaluations_stand_side_by_side_without_a_model(repository, with_own, tm
     assert error.startswith(f"error: {second}/scores.npz: expected the scores of an evaluation")
 
 
+@pytest.mark.slow  # A process of 11 s; tests/evaluation adds a task too.
 def test_a_task_of_ones_own_is_run_with_its_flag(with_own):
     stdout, output = with_own
     results = json.loads((output / "results.json").read_text())

@@ -178,6 +178,7 @@ def test_a_graph_is_one_file(directory, capsys):
     assert settings["near_scale"] == 5.0 and encoder.output_shape == (None, 6)
 
 
+@pytest.mark.slow  # A run, as of the graph above.
 def test_an_optimizer_is_one_file(directory, capsys, recwarn):
     arguments = ["--import=lion_of_a_test.py", "--optimizer=lion", "--learning_rate=0.01"]
     arguments += ["--lion_beta_2=0.5", "--lion_comment=first", "--target_temperature=0.001"]
@@ -199,6 +200,7 @@ def test_an_optimizer_is_one_file(directory, capsys, recwarn):
         assert lines == ["changed since this run began: lion_comment was 'first', is 'b'"]
 
 
+@pytest.mark.slow  # A run, as of the graph above.
 def test_an_objective_is_one_file(directory, capsys):
     arguments = ["--import=attract_of_a_test.py", "--objective=alignment"]
     settings = train(directory, *arguments, "--alignment_power=4")
@@ -282,6 +284,7 @@ def test_the_guide_s_graph_relates_images_by_a_column_of_the_table(repository, c
     assert "graph age" in capsys.readouterr().out
 
 
+@pytest.mark.slow  # A process, as of the graph above.
 def test_the_guide_s_source_is_one_file(repository):
     code = snippet(repository, "sources.md", "<!-- source -->\n```python\n")
     pathlib.Path("sidecar_of_a_test.py").write_text(code)

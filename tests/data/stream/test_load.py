@@ -43,6 +43,7 @@ def test_a_stream_opened_at_any_step_equals_the_uninterrupted_one(directory, bat
         assert_equal(take(directory, 4, start_step=start, **arguments), whole[start : start + 4])
 
 
+@pytest.mark.slow  # 11 s; other views resume above.
 def test_real_views_resume_exactly(directory):
     policy = views.SimCLR(8)
     whole = take(directory, 6, make=policy)

@@ -72,6 +72,7 @@ def test_every_graph(graph, side, similarity, tau_s):
     assert_agrees(evaluate(z, side, graph, 0.2, **form), expected, 1e-9, 0.2)
 
 
+@pytest.mark.slow  # 28 s: each case compiles.
 @hypothesis.settings(max_examples=30, deadline=None, derandomize=True)
 @hypothesis.given(
     tau=st.floats(0.01, 10),

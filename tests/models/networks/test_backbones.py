@@ -87,9 +87,9 @@ def reference_resnet(model: keras.Model, images: np.ndarray, blocks: list[int], 
         ("resnet18", 11_176_512, 512),
         ("resnet34", 21_284_672, 512),
         ("resnet50", 23_508_032, 2048),
-        ("resnet101", 42_500_160, 2048),
+        pytest.param("resnet101", 42_500_160, 2048, marks=pytest.mark.slow),
         ("vit_s16", 21_665_664, 384),
-        ("vit_b16", 85_798_656, 768),
+        pytest.param("vit_b16", 85_798_656, 768, marks=pytest.mark.slow),
     ],
 )
 def test_parameters_and_sizes_are_those_of_the_literature(name, parameters, size):
@@ -132,6 +132,7 @@ def test_normalization_is_part_of_the_encoder(encoders, images):
     np.testing.assert_allclose(encoders[0](images), plain(normalized), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow  # 8 s.
 def test_the_seed_fixes_the_weights_and_a_clone_has_fresh_ones(encoders, images):
     keras.utils.set_random_seed(3)
     for model, again in zip(encoders, build_two(), strict=True):
