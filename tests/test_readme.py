@@ -18,7 +18,7 @@ def test_the_example_trains(repository, tmp_path, monkeypatch):
 
 def test_the_files_that_it_names_exist(repository):
     readme = (repository / "README.md").read_text(encoding="utf-8")
-    for link in re.findall(r"\]\(((?!http)[^)]+)\)", readme):
+    for link in re.findall(r"\]\(((?!http|#)[^)#]+)", readme):
         assert (repository / link).exists(), link
     for config in re.findall(r"`(\w+)\.flags`", readme):
         assert (repository / "configs" / f"{config}.flags").exists(), config

@@ -68,6 +68,7 @@ def _without_captions(dataset):
     return dataset.directory
 
 
+@pytest.mark.slow  # A process of 6 s.
 def test_the_tool_learns_one_of_data_that_is_there(directory, repository):
     command = [sys.executable, repository / "tools" / "prepare_data.py", f"--output={directory}"]
     done = subprocess.run([*command, "--vocabulary=120"], capture_output=True, text=True)

@@ -50,6 +50,7 @@ def test_steps_are_the_same_on_several_replicas(
             np.testing.assert_allclose(one[name], two[name], rtol=1e-4, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow  # Two processes, 25 s.
 def test_two_workers_take_the_same_steps(on_one_device):
     _, expected_history, expected_scores = on_one_device["float32"]
     results = run_two_workers("fit_worker.py", {"steps_per_execution": 2})

@@ -32,6 +32,7 @@ def _made(policy) -> tf.data.Dataset:
     return dataset.repeat().with_options(options)
 
 
+@pytest.mark.slow  # 14 s.
 def test_both_halves_are_the_policy():
     whole, _ = next(iter(_made(POLICY)))
     (crops, draws), _ = next(iter(_made(POLICY.crops)))

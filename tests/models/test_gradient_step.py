@@ -99,7 +99,7 @@ def values(model):
     [
         (1, "global_clipnorm"),
         (2, "global_clipnorm"),
-        (4, "global_clipnorm"),
+        pytest.param(4, "global_clipnorm", marks=pytest.mark.slow),  # 6 s.
         (2, "clipnorm"),
         (2, "clipvalue"),
     ],

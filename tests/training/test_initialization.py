@@ -90,8 +90,8 @@ def state(run_dir, name):
     return {key: reader.get_tensor(key) for key in shapes if not key.startswith("_")}
 
 
-# The second takes the same way: 20 s.
-@pytest.mark.parametrize("checkpoint", ["", pytest.param(":step-00000002", marks=pytest.mark.slow)])
+@pytest.mark.slow  # 20 s each; the encoder alone is taken over below.
+@pytest.mark.parametrize("checkpoint", ["", ":step-00000002"])
 def test_a_run_starts_from_the_weights_of_another(first, tmp_path, checkpoint):
     # With a rate of nothing the first checkpoint has what the run started from.
     options, lines = run(

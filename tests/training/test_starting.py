@@ -132,6 +132,7 @@ def test_a_run_that_was_interrupted_ends_as_it_would_have(folder, whole, tmp_pat
         np.testing.assert_array_equal(ours[path], value)
 
 
+@pytest.mark.slow  # Three runs, 16 s.
 def test_a_run_is_read_and_continued_without_what_it_started_from(
     folder, whole, tmp_path, monkeypatch
 ):
@@ -155,6 +156,7 @@ def test_a_run_is_read_and_continued_without_what_it_started_from(
         (folder / "away.keras").rename(folder / "encoder.keras")
 
 
+@pytest.mark.slow  # 10 s; tests/models freezes on two replicas.
 def test_two_replicas_keep_frozen_layers_too(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "make_strategy", lambda *unused: strategies.mirrored(2))
     lines = run(folder, tmp_path / "run", steps=2, microbatch_size=2)

@@ -289,6 +289,7 @@ def test_heads_that_no_shape_shows_are_compared_before_a_run_begins_from_another
         check_settings(ours, settings | {"text_heads": 8})
 
 
+@pytest.mark.slow  # Runs, 10 s.
 def test_the_temperature_begins_where_the_objective_says_and_stays_in_its_range(
     directory, tmp_path
 ):
