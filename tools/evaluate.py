@@ -6,10 +6,10 @@
     python tools/evaluate.py --model=their.keras --input_range=-1,1 --data_dir=data/own --output=out
     python tools/evaluate.py --compare=runs/first,runs/second --output=comparison
 
-Writes results.json, scores.npz, report.md, report.html and, of the data directory, neighbours.png
-into --output. An export's encoder stands beside the same architecture untrained, or beside the
-weights that its run started from. Measures and tasks of your own join by --import. --compare puts
-evaluations side by side that runs and this tool have written, and needs no model.
+Writes results.json, scores.npz, report.md and report.html into --output. An export's encoder stands
+beside the same architecture untrained, or beside the weights that its run started from. Measures
+and tasks of your own join by --import. --compare puts evaluations side by side that runs and this
+tool have written, and needs no model.
 """
 
 import json
@@ -17,6 +17,7 @@ import pathlib
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import command_line
 import model_flags
@@ -100,7 +101,7 @@ def _evaluate_model(output: pathlib.Path) -> None:
         baseline, name = evaluation.untrained(trained, _SEED.value), evaluation.UNTRAINED
     found = evaluation.run_tasks(encoder, _TASKS.value, settings, baseline, baseline_name=name)
     found.meta["model"] = str(encoder.saved_model)
-    _write(output, found, encoder, run)
+    _write(output, found, run)
 
 
 def _evaluate_run(output: pathlib.Path) -> None:
@@ -127,13 +128,12 @@ def _evaluate_run(output: pathlib.Path) -> None:
         for title, found in several.items():
             found.meta.update(facts[title])
             if _CHECKPOINT.value != "all":
-                _write(output, found, first.encoder, pathlib.Path(run))
+                _write(output, found, pathlib.Path(run))
                 return
             results[title] = found.as_dict()
             _write_part(output / title, found)
     print(evaluation.comparison(results))
-    text = json.dumps({"checkpoints": results}, indent=1)
-    (output / "results.json").write_text(text + "\n", encoding="utf-8")
+    _write_results(output, {"checkpoints": results})
     report = evaluation.comparison_markdown(results)
     (output / "report.md").write_text(report, encoding="utf-8")
     written = [f"{output}/results.json", "report.md"]
@@ -144,11 +144,14 @@ def _evaluate_run(output: pathlib.Path) -> None:
     print(f"written: {', '.join(written)}, and of each checkpoint results.json and scores.npz")
 
 
+def _write_results(output: pathlib.Path, results: dict[str, Any]) -> None:
+    write_text(output / "results.json", json.dumps(results, indent=1) + "\n")
+
+
 def _write_part(output: pathlib.Path, found: evaluation.Evaluation) -> None:
     """Writes what a checkpoint is compared by."""
     output.mkdir(exist_ok=True)
-    text = json.dumps(found.as_dict(), indent=1)
-    (output / "results.json").write_text(text + "\n", encoding="utf-8")
+    _write_results(output, found.as_dict())
     evaluation.ImageScores.of(found.scores).write(output / "scores.npz")
 
 
@@ -192,28 +195,14 @@ def _settings(
     )
 
 
-def _write(
-    output: pathlib.Path,
-    found: evaluation.Evaluation,
-    encoder: evaluation.Embed,
-    run: pathlib.Path,
-) -> None:
+def _write(output: pathlib.Path, found: evaluation.Evaluation, run: pathlib.Path) -> None:
     """Prints and writes the results of one encoder."""
     results = found.as_dict()
     print(evaluation.table(results))
-    (output / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    _write_results(output, results)
     (output / "report.md").write_text(evaluation.markdown(results), encoding="utf-8")
     written = [f"{output}/results.json", "report.md"]
     written += evaluation.write_report(output, found, model_flags.MODEL.value, run, _command())
-    if "images" in results["meta"]:  # The data directory was measured.
-        evaluation.neighbour_sheet(
-            encoder,
-            _DATA_DIR.value,
-            output / "neighbours.png",
-            results["meta"]["image_size"],
-            batch_size=_BATCH_SIZE.value,
-        )
-        written.append("neighbours.png")
     print(f"written: {', '.join(written)}")
 
 
