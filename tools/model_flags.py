@@ -15,7 +15,9 @@ INPUT = flags.DEFINE_string(
     "input", None, "Which of the model's inputs takes images; by default the only one that can."
 )
 OUTPUT_NAME = flags.DEFINE_string(
-    "output_name", None, "Which of the model's outputs; by default embedding, or the only vectors."
+    "output_name",
+    None,
+    "Which of the model's outputs; by default the only vectors, else features, else embedding.",
 )
 INPUT_RANGE = flags.DEFINE_list(
     "input_range",

@@ -98,7 +98,7 @@ _VALIDATION_FRACTION = flags.DEFINE_float(
     "validation_fraction",
     None,
     "Share of the images for val/ when the source has no such split; by default 0.05, and of 5,000 "
-    "images or more what gives 1,000.",
+    "images or more at least what gives 1,000.",
 )
 _CAPTION_RULE = flags.DEFINE_multi_string(
     "caption_rule",

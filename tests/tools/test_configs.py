@@ -202,7 +202,7 @@ def test_without_shards_the_command_that_makes_them_is_printed(tmp_path, monkeyp
     assert caught.value.code == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "python tools/prepare_data.py --source=table:cc3m/*.parquet --image_column=jpg" in error
+    assert "python tools/prepare_data.py --source=img2dataset:cc3m --text_encoder=" in error
     assert not (tmp_path / "runs").exists()
 
 

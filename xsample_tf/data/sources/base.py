@@ -89,7 +89,7 @@ class Options:
             KEY is what the source has (n01440764) and NAME what a caption should say (tench).
         tfds_dir: Where TFDS keeps its data; None is the default of TFDS.
         validation_fraction: Share of the images that validates where the source has no such split;
-            None is 0.05, and of 5,000 images or more what gives 1,000.
+            None is 0.05, and of 5,000 images or more at least what gives 1,000.
         seed: Orders the samples of sources that can be listed before they are read.
         own: Values of the options that kinds of sources declare for themselves, by name, such as
             {"delimiter": ";"} of table. Defaults to the options' own defaults.
