@@ -10,6 +10,7 @@ left_out.csv. The same command continues a run that was stopped. --browse adds b
 thumbnails, neighbours and a 2-D map, for browsers such as Embedding Atlas or Spotlight.
 """
 
+import pathlib
 import warnings
 
 import command_line
@@ -45,6 +46,12 @@ def main() -> None:
     model_flags.check()
     if not _OUTPUT.value:
         raise InputError("--output: expected a directory to write to, received none")
+    folder, output = _IMAGES.value, pathlib.Path(_OUTPUT.value).resolve()
+    if folder and output.is_relative_to(pathlib.Path(folder).resolve()):
+        raise InputError(
+            f"--output: expected a directory outside of --images, whose files are images, received "
+            f"{_OUTPUT.value} in {folder}"
+        )
     images = _images()
     encoder = model_flags.open_model()
     size = _IMAGE_SIZE.value or encoder.card.get("image_size") or encoder.input_shape[1]

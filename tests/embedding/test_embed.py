@@ -275,3 +275,16 @@ def test_the_map_keeps_groups_apart():
     assert (groups[distances.argmin(axis=1)] == groups).all()
     assert embedding.project(vectors[:2], log=lambda line: None).shape == (2, 2)
     assert embedding.project(vectors[:, :1], log=lambda line: None).shape == (60, 2)
+
+
+def test_another_column_of_images_is_refused(encoder, folder, tmp_path):
+    rows = "".join(f"{i},{folder}/dark/0{i}.jpg,{folder}/dark/1{i}.jpg\n" for i in (1, 3))
+    (tmp_path / "t.csv").write_text(f"id,front,back\n{rows}")
+
+    def images(column):
+        options = sources.Options(key_column="id", image_column=column)
+        return embedding.SourceImages(f"table:{tmp_path / 't.csv'}", options)
+
+    run(encoder, images("front"), tmp_path / "out")
+    with pytest.raises(InputError, match="made with image_column='front', now 'back'"):
+        run(encoder, images("back"), tmp_path / "out")

@@ -71,3 +71,6 @@ def test_the_tool_goes_on_and_refuses_what_it_cannot_use(repository, place):
     refused = run("--images=PHOTOS", "--output=out", "--dtype=float16")
     assert refused.returncode == 2
     assert "error: output: out was made with dtype='float32'" in refused.stderr
+    refused = run("--images=PHOTOS", "--output=PHOTOS/vectors")
+    assert refused.returncode == 2
+    assert "error: --output: expected a directory outside of --images" in refused.stderr

@@ -84,7 +84,9 @@ class SourceImages:
     def __init__(self, spec: str, options: sources.Options):
         self._source = sources.open_source(spec, options)
         changed = sources.changed_options(spec, options)
-        self._options = {"seed": options.seed, "source_options": changed}
+        # A source is told by the names of its images, not by where they are.
+        where = {"image_column": options.image_column, "image_root": options.image_root}
+        self._options = {"seed": options.seed, "source_options": changed, **where}
 
     @functools.cached_property
     def counts(self) -> Mapping[str, int]:

@@ -135,3 +135,11 @@ def test_what_does_not_fit_is_one_line(prepared, tmp_path):
     before = all_bytes(prepared)
     assert append(more, prepared, both, dry_run=True) is None
     assert all_bytes(prepared) == before
+
+
+def test_beside_a_validation_source_all_that_is_new_trains(tmp_path):
+    first = write_table(tmp_path / "first", range(20))
+    own = write_table(tmp_path / "own", range(100, 104))
+    run(first, tmp_path / "out", validation_source=own, options={"validation_fraction": 0.5})
+    made = append(write_table(tmp_path / "more", range(20, 40)), tmp_path / "out")
+    assert (made.records("train"), made.records("val")) == (40, 4)

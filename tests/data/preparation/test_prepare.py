@@ -331,3 +331,20 @@ def test_real_images_and_captions(shared_data, tmp_path):
     for key, row in contents(dataset)["val"].items():
         assert " ".join(expected[key].split()).encode() == row["captions"][-1]
         assert (where.parent / key).read_bytes() == row["image"]
+
+
+def test_another_column_of_images_or_an_option_taken_back_is_another_configuration(tmp_path):
+    """A source is told by the names of its images, and two columns may hold two of each."""
+    for i in range(4):
+        write_png(tmp_path / f"front{i}.png", i)
+        write_png(tmp_path / f"back{i}.png", 10 + i)
+    rows = "".join(f"k{i},front{i}.png,back{i}.png,caption {i}\n" for i in range(4))
+    (tmp_path / "t.csv").write_text(f"id,front,back,caption\n{rows}")
+    source, named = f"table:{tmp_path / 't.csv'}", {"key_column": "id", "validation_fraction": 0.3}
+    run(source, tmp_path / "out", options={"image_column": "front", **named})
+    with pytest.raises(InputError, match="image_column='front', now 'back'"):
+        run(source, tmp_path / "out", options={"image_column": "back", **named})
+    # What is not in a journal's first line is as it was by default.
+    journal.Journal(tmp_path / "own.jsonl", {"a": 1, "b": 2})
+    with pytest.raises(InputError, match="made with b=2, now None"):
+        journal.Journal(tmp_path / "own.jsonl", {"a": 1})

@@ -168,14 +168,24 @@ def _job(
         )
     builder = convert.RecordBuilder(
         first["template"] or template_of(dataset, None),
-        first["validation_fraction"],
+        # Beside a validation source nothing was split, and nothing is now.
+        0.0 if first["validation_source"] else first["validation_fraction"],
         quality,
         first.get("feature_default"),
         dataset.columns,
     )
     size = first["records_per_shard"]
     return ImageShards(
-        place, source, opened, None, builder, size, max_rejected_fraction, first["seed"], threads
+        place,
+        source,
+        opened,
+        None,
+        builder,
+        size,
+        max_rejected_fraction,
+        first["seed"],
+        threads,
+        image_column=options.image_column,
     )
 
 

@@ -22,7 +22,7 @@ from xsample_tf.data.preparation import (
     global_shuffle,
 )
 from xsample_tf.data.preparation.blocks import PARTS, VAL_PARTS, BlockWriter, SourceRange, in_order
-from xsample_tf.data.preparation.journal import JOURNAL, Journal
+from xsample_tf.data.preparation.journal import JOURNAL, Journal, begun_with
 from xsample_tf.data.preparation.shard_writer import merge_shards
 from xsample_tf.data.preparation.tally import Tally
 from xsample_tf.data.shards import Shard
@@ -47,6 +47,8 @@ class ImageShards:
         runner: "pool", or the name of a runner of Apache Beam.
         beam_flags: Beam's own flags.
         source_options: Values of the options that the source declares, where not the defaults.
+        image_column: Column of the image, where it was named: a source is told by the names of its
+            images, and two columns may hold two images of each.
     """
 
     output: pathlib.Path
@@ -61,6 +63,7 @@ class ImageShards:
     runner: str = POOL
     beam_flags: tuple[str, ...] = ()
     source_options: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    image_column: str | None = None
 
     @property
     def arranged(self) -> bool:
@@ -80,6 +83,7 @@ class ImageShards:
             "seed": self.seed,
             "quality": quality.changed(),
             "resize": quality.form(source.default_resize).resize or None,
+            "image_column": self.image_column,
         }
         if self.source_options:
             values["source_options"] = dict(self.source_options)
@@ -90,7 +94,10 @@ class ImageShards:
 
     def write(self, log: Callable[[str], None]) -> None:
         """Writes the shards and `dataset.json`, or what is left of them."""
-        journal = Journal(self.output / JOURNAL, self.configuration())
+        configuration, before = self.configuration(), begun_with(self.output)
+        if before and "image_column" not in before:  # Version 0.2 did not say.
+            del configuration["image_column"]
+        journal = Journal(self.output / JOURNAL, configuration)
         beam.adopt(self.output, journal)  # What workers of a run that was killed have written.
         if (self.output / manifest.MANIFEST).is_file():
             log(f"{'images':<24}are there already; --check compares the files with dataset.json")

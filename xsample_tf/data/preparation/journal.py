@@ -30,9 +30,9 @@ class Journal:
             return
         before = lines[0]
         differing = [
-            f"{name}={before.get(name)!r}, now {value!r}"
-            for name, value in configuration.items()
-            if before.get(name) != value
+            f"{name}={before.get(name)!r}, now {configuration.get(name)!r}"
+            for name in before | configuration
+            if before.get(name) != configuration.get(name)
         ]
         if differing:
             raise InputError(

@@ -120,6 +120,7 @@ def prepare(
         runner=runner,
         beam_flags=tuple(beam_flags),
         source_options=own_options,
+        image_column=options.image_column,
     ).write(log)
     return caption_vectors.add_embeddings(output, encoders, template=template, log=log)
 
