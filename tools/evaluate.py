@@ -95,7 +95,7 @@ def _evaluate_model(output: pathlib.Path) -> None:
     trained = encoder.encoder()
     settings = _settings(encoder.card.get("image_size"), encoder.model.embed_texts)
     # Of an export in the directory of a run that started from weights that existed.
-    run = encoder.saved_model.absolute().parents[1]
+    run = encoder.saved_model.absolute().parent.parent
     baseline, name = training.read_start(str(run)), evaluation.START
     if baseline is None and trained is not None:
         baseline, name = evaluation.untrained(trained, _SEED.value), evaluation.UNTRAINED
@@ -166,9 +166,10 @@ def _groups(
     records = 0
     if settings.data_dir is not None:
         dataset = data.read_dataset(settings.data_dir)
-        records = sum(dataset.records(split) for split in dataset.splits)
+        counts = map(dataset.records, dataset.splits)
+        records = sum(min(count, settings.limit or count) for count in counts)
     size = max(one.encoder.output_shape[-1] for one in candidates.values())
-    at_a_time = max(1, _MOST_BYTES // max(1, 4 * size * records))
+    at_a_time = max(1, _MOST_BYTES // max(1, 4 * size * records) - 1)  # And the baseline.
     names = list(candidates)
     if len(names) > at_a_time:
         print(f"features: those of {at_a_time} checkpoints at a time fit in memory")

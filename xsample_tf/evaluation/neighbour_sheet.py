@@ -144,6 +144,20 @@ def _thumbnail(image: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
 
 
+def validation_records(dataset: manifest.Dataset) -> tf.data.Dataset:
+    """Returns the parsed records of `val/`, in order.
+
+    Behind its last record a shard that is used where it lies may end in the middle of one.
+    """
+    shards = dataset.splits["val"]
+    paths = [os.path.join(dataset.directory, shard.path) for shard in shards]
+    files = tf.data.Dataset.from_tensor_slices(
+        (paths, np.array([shard.records for shard in shards], np.int64))
+    )
+    stream = files.flat_map(lambda path, count: tf.data.TFRecordDataset(path).take(count))
+    return stream.map(lambda record: records.parse(record, dataset.features), tf.data.AUTOTUNE)
+
+
 def words_of(record: Mapping[str, Any], dataset: manifest.Dataset) -> str:
     """Returns the first caption of a parsed record, else the name of its class, else ""."""
     if len(record["captions"]):
@@ -155,12 +169,8 @@ def words_of(record: Mapping[str, Any], dataset: manifest.Dataset) -> str:
 
 def _captions(dataset: manifest.Dataset, keys: set[bytes]) -> dict[bytes, str]:
     """The words of each key of `val/`."""
-    paths = [os.path.join(dataset.directory, shard.path) for shard in dataset.splits["val"]]
-    stream = tf.data.TFRecordDataset(paths).map(
-        lambda record: records.parse(record, dataset.features)
-    )
     words = {}
-    for record in stream.as_numpy_iterator():
+    for record in validation_records(dataset).as_numpy_iterator():
         if record["key"] not in keys:
             continue
         words[record["key"]] = words_of(record, dataset)

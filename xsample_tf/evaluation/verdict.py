@@ -36,6 +36,44 @@ class Interval:
     images: int
 
 
+class Resampled:
+    """Means of figures over samples of images with replacement.
+
+    All figures have the same draws, at the price of a product of matrices for all of them, and so
+    has the difference of two: what makes an image hard for both cancels out.
+
+    Args:
+        scores: Float `[N, F]`, the scores of N images for F figures.
+        draws: Number of samples. Defaults to 2,000.
+        seed: Seed of the draws. Defaults to 0.
+    """
+
+    def __init__(self, scores: np.ndarray, draws: int = DRAWS, seed: int = 0):
+        scores = np.asarray(scores, float)
+        count, generator = len(scores), np.random.default_rng(seed)
+        self._means, self._images = scores.mean(axis=0), count
+        self._samples = np.empty((draws, scores.shape[1]))
+        at_a_time = max(1, _NUMBERS_AT_A_TIME // count)
+        for first in range(0, draws, at_a_time):
+            rows = generator.integers(count, size=(min(at_a_time, draws - first), count))
+            places = rows + count * np.arange(len(rows))[:, None]
+            times = np.bincount(places.ravel(), minlength=rows.size).reshape(rows.shape)
+            self._samples[first : first + len(rows)] = times @ scores / count
+
+    def interval(self, figure: int, other: int | None = None) -> Interval:
+        """Returns a figure's 95 % interval, or that of its difference to another figure.
+
+        Args:
+            figure: Its column.
+            other: The column of what is taken from it. Defaults to None, nothing.
+        """
+        mean, samples = self._means[figure], self._samples[:, figure]
+        if other is not None:
+            mean, samples = mean - self._means[other], samples - self._samples[:, other]
+        low, high = np.percentile(samples, [2.5, 97.5])
+        return Interval(float(mean), float(low), float(high), self._images)
+
+
 def paired_interval(
     scores: np.ndarray, baseline: np.ndarray, draws: int = DRAWS, seed: int = 0
 ) -> Interval:
@@ -56,14 +94,7 @@ def paired_interval(
         >>> paired_interval(np.array([1.0, 0, 1, 1]), np.zeros(4)).mean
         0.75
     """
-    difference = np.asarray(scores, float) - np.asarray(baseline, float)
-    count, generator = len(difference), np.random.default_rng(seed)
-    means, at_a_time = [], max(1, _NUMBERS_AT_A_TIME // count)
-    for first in range(0, draws, at_a_time):
-        rows = generator.integers(count, size=(min(at_a_time, draws - first), count))
-        means.append(difference[rows].mean(axis=1))
-    low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
-    return Interval(float(difference.mean()), float(low), float(high), count)
+    return Resampled(np.stack([scores, baseline], axis=1), draws, seed).interval(0, 1)
 
 
 def deciding(values: Mapping[str, float | None]) -> tuple[str, float] | None:

@@ -10,11 +10,10 @@ from xsample_tf import evaluation
 from xsample_tf.errors import InputError
 from xsample_tf.evaluation.features import hashes_of
 from xsample_tf.evaluation.report_page.comparison import Column, check_comparable, compare
-from xsample_tf.evaluation.report_page.intervals import Resampled
 from xsample_tf.evaluation.report_page.runs import Group, Run, group_by_settings, read_runs
 from xsample_tf.evaluation.report_page.score_file import ImageScores
 from xsample_tf.evaluation.results import Score
-from xsample_tf.evaluation.verdict import paired_interval
+from xsample_tf.evaluation.verdict import Resampled, paired_interval
 
 IMAGES = 60
 
@@ -67,7 +66,7 @@ def test_the_table_and_the_verdict_have_one_interval(monkeypatch):
     np.testing.assert_allclose([found.low, found.high], [verdict.low, verdict.high], rtol=1e-9)
     alone = paired_interval(ours, np.zeros(IMAGES))
     np.testing.assert_allclose(resampled.interval(0).high, alone.high, rtol=1e-9)
-    monkeypatch.setattr("xsample_tf.evaluation.report_page.intervals._NUMBERS_AT_A_TIME", 999)
+    monkeypatch.setattr("xsample_tf.evaluation.verdict._NUMBERS_AT_A_TIME", 999)
     np.testing.assert_allclose(
         Resampled(np.stack([ours, theirs], axis=1)).interval(0, 1).low, found.low, rtol=1e-9
     )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from helpers.plain_encoders import blind, mean_color
 
+from xsample_tf import data
 from xsample_tf.errors import InputError
 from xsample_tf.evaluation import Settings, run_tasks, table
 from xsample_tf.evaluation.probes.gradient_descent import Classifiers
@@ -76,6 +77,21 @@ def test_a_limit_counts_and_a_blind_encoder_is_at_chance(data_dir, steps):
     assert found.scores["trained"]["augmented_linear/top1"].value <= 0.25
     assert found.meta["tasks"]["augmented_linear"]["images"]["val"] == 40
     assert max(len(labels) for _, labels, _ in steps) <= 32 and len(steps) == 4
+
+
+def test_a_subset_that_is_smaller_than_its_limit_fills_a_batch(tmp_path):
+    """Its size is the limit in the mean over seeds only, where there are several shards."""
+    data.prepare("scenes:count=60,size=16", tmp_path, records_per_shard=8, log=lambda line: None)
+    records = data.read_dataset(tmp_path).records("train")
+
+    def images(seed):
+        return data.steps_per_epoch(
+            str(tmp_path), "train", 1, data.Subset(fraction=17 / records, seed=seed)
+        )
+
+    seed = next(seed for seed in range(50) if images(seed) < 17)
+    found = run(str(tmp_path), limit=17, seed=seed)
+    assert found.scores["trained"]["augmented_linear/top1"].value is not None
 
 
 def test_what_cannot_be_probed_is_refused(bare_dir, data_dir):

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from xsample_tf.errors import InputError
-from xsample_tf.evaluation.report_page.intervals import Resampled
 from xsample_tf.evaluation.report_page.runs import Group, Run
-from xsample_tf.evaluation.verdict import Interval
+from xsample_tf.evaluation.verdict import Interval, Resampled
 
 
 @dataclasses.dataclass(frozen=True)

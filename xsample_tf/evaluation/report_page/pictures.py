@@ -1,19 +1,17 @@
 """Small copies and words of single images of `val/`, found by their hashes."""
 
 import dataclasses
-import os
 from collections.abc import Collection
 
 import numpy as np
 import tensorflow as tf
 
 from xsample_tf import pages
-from xsample_tf.data import records
 from xsample_tf.data.manifest import Dataset
 from xsample_tf.data.views import Evaluation
 from xsample_tf.data.views.decode import decode_image
 from xsample_tf.evaluation.features import hashes_of
-from xsample_tf.evaluation.neighbour_sheet import words_of
+from xsample_tf.evaluation.neighbour_sheet import validation_records, words_of
 
 SIDE = 112  # Pixels of a picture.
 _QUALITY = 80
@@ -46,10 +44,7 @@ def look_up(
     Returns:
         What was found, by hash.
     """
-    paths = [os.path.join(dataset.directory, shard.path) for shard in dataset.splits["val"]]
-    stream = tf.data.TFRecordDataset(paths).map(
-        lambda record: records.parse(record, dataset.features), tf.data.AUTOTUNE
-    )
+    stream = validation_records(dataset)
     pictured = {int(one) for one in pictured}
     wanted = {int(one) for one in named} | pictured
     view, found = Evaluation(SIDE), {}

@@ -80,7 +80,9 @@ class AugmentedLinear(Task):
         if settings.limit is not None:
             fraction = min(1.0, settings.limit / runner.dataset.records("train"))
             subset = data.Subset(fraction=fraction, seed=settings.seed)
-        batch_size = min(settings.batch_size, _images(runner))
+        # Of a subset there may be fewer images than asked for: its size is one of the mean.
+        images = data.steps_per_epoch(directory, "train", 1, subset)
+        batch_size = min(settings.batch_size, images)
         per_epoch = data.steps_per_epoch(directory, "train", batch_size, subset)
         size, steps = held.embeddings.shape[1], self._epochs * per_epoch
         # Features as they are, which is part of the protocol.

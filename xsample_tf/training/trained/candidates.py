@@ -109,7 +109,6 @@ def checkpoints_of(run_dir: str, log: Callable[[str], None] = print) -> dict[str
         InputError: No run there, or no checkpoint.
     """
     directory = pathlib.Path(run_dir) / "checkpoints"
-    find_checkpoint(directory, None, lambda line: None)  # Is there any?
     found: dict[int, list[str]] = {}
     for path in checkpoint_paths(directory):
         try:
@@ -117,6 +116,8 @@ def checkpoints_of(run_dir: str, log: Callable[[str], None] = print) -> dict[str
             found.setdefault(step, []).append(path.name)
         except InputError as error:
             log(f"left out: {error}")
+    if not found:
+        find_checkpoint(directory, None, log)  # Which says what is missing.
     return {" = ".join(found[step]): found[step][0] for step in sorted(found)}
 
 
